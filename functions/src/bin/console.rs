@@ -1,0 +1,5 @@
+//! The console function.
+
+fn main() -> Result<(), lambda_runtime::Error> {
+    tillwatch_functions::start::console()
+}

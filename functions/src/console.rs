@@ -1,0 +1,29 @@
+//! The console function: an operator's HTTP request in, an answer out.
+
+use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use lambda_http::{Body, Request, RequestExt as _, Response};
+use tillwatch_workflows::console::{ApiRequest, Console};
+
+/// Answers one request.
+pub async fn handle(console: &Console, request: &Request) -> Response<Body> {
+    let authorization = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let answer = console
+        .answer(&ApiRequest {
+            method: request.method().as_str().to_owned(),
+            path: request.raw_http_path().to_owned(),
+            query: request.uri().query().unwrap_or_default().to_owned(),
+            authorization: authorization.map(str::to_owned),
+        })
+        .await;
+    let mut response = Response::builder()
+        .status(answer.status)
+        .header(CONTENT_TYPE, answer.content_type)
+        .header(CACHE_CONTROL, "no-store");
+    if let Some(allow) = answer.allow {
+        response = response.header(ALLOW, allow);
+    }
+    if answer.status == 401 {
+        response = response.header(WWW_AUTHENTICATE, "Bearer");
+    }
+    response.body(Body::Text(answer.body)).unwrap_or_default()
+}

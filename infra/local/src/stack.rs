@@ -1,0 +1,250 @@
+//! The whole of Tillwatch in one process: the deployment's handlers, called with Lambda's own events, on queues and
+//! tables that live in local files. What `template.yaml` wires up in the cloud is wired up here.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_lambda_events::encodings::Body;
+use aws_lambda_events::event::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
+use jiff::Timestamp;
+use serde_json::Value;
+use tillwatch_domain::retry::RetryPolicy;
+use tillwatch_functions::processor::{Handler, Source};
+use tillwatch_functions::{console, rollup, webhook};
+use tillwatch_platform::clock::Clock;
+use tillwatch_platform::metrics::Metrics;
+use tillwatch_platform::payloads::Payloads;
+use tillwatch_platform::queue::{Outgoing, Queue, QueueError};
+use tillwatch_platform::secrets::Secrets;
+use tillwatch_platform::table::{LocalEndpoint, Table};
+use tillwatch_workflows::console::{Console, Operators};
+use tillwatch_workflows::envelope::Message;
+use tillwatch_workflows::process::Processor;
+use tillwatch_workflows::receive::Receiver;
+use tillwatch_workflows::signing::SettingsCache;
+use tokio::time::Instant;
+
+/// The name of the table of events and records.
+pub const MAIN_TABLE: &str = "tillwatch";
+/// The name of the table of figures.
+pub const FIGURES_TABLE: &str = "tillwatch-figures";
+/// The name of the queue of events.
+pub const EVENTS_QUEUE: &str = "events";
+/// The name of the queue of dead letters.
+pub const DEAD_LETTER_QUEUE: &str = "dead-letters";
+/// Messages that are handed to the processor at once, as the template's event source does.
+pub const BATCH: usize = 10;
+/// How long the processor may take over a batch, as in the template.
+pub const PROCESSOR_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a received message stays invisible: six times as long, as AWS advises.
+pub const VISIBILITY: Duration = Duration::from_secs(180);
+
+/// A message as a queue gives it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// The message's id.
+    pub id: String,
+    /// What it is deleted or put back by, until it is received again.
+    pub receipt: String,
+    /// Its text.
+    pub body: String,
+    /// How often it was received, this time included.
+    pub receive_count: u32,
+}
+
+/// A queue that is polled in this process, as Lambda's event source polls SQS.
+#[async_trait]
+pub trait Polled: Queue {
+    /// Takes up to `max` messages, which stay invisible for `visibility`.
+    async fn receive(&self, max: usize, visibility: Duration) -> Result<Vec<Received>, QueueError>;
+
+    /// Deletes received messages.
+    async fn delete(&self, receipts: Vec<String>) -> Result<(), QueueError>;
+
+    /// Waits until there may be something to receive.
+    async fn wait(&self);
+}
+
+/// The table's stream, as far as it is consumed in this process.
+#[async_trait]
+pub trait Tailed: Send + Sync {
+    /// Changes after those that were counted, oldest first, as Lambda's records; and the shard they are from.
+    async fn next(&self, limit: usize) -> Result<(String, Vec<Value>), QueueError>;
+
+    /// Says that the changes up to this sequence number were counted.
+    async fn counted(&self, sequence: &str) -> Result<(), QueueError>;
+
+    /// Waits until there may be something new.
+    async fn wait(&self);
+}
+
+/// What a stack stands on.
+pub struct Ports {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The tables.
+    pub table: Arc<dyn LocalEndpoint>,
+    /// The table's stream.
+    pub stream: Arc<dyn Tailed>,
+    /// The queue of events.
+    pub events: Arc<dyn Polled>,
+    /// The queue of dead letters.
+    pub dead_letters: Arc<dyn Polled>,
+    /// Payloads too large for the table.
+    pub payloads: Arc<dyn Payloads>,
+    /// The providers' settings and the operators' tokens.
+    pub secrets: Arc<dyn Secrets>,
+    /// Where metrics go.
+    pub metrics: Arc<Metrics>,
+    /// How long failed messages wait.
+    pub policy: RetryPolicy,
+}
+
+/// The handlers and what they stand on.
+pub struct Stack {
+    ports: Ports,
+    table: Table,
+    webhooks: BTreeMap<&'static str, Receiver>,
+    processor: Handler,
+    console: Console,
+}
+
+impl Stack {
+    /// A stack on these ports.
+    pub fn new(ports: Ports) -> Self {
+        let table = Table::in_process(ports.table.clone(), MAIN_TABLE.to_owned(), FIGURES_TABLE.to_owned());
+        let events: Arc<dyn Queue> = ports.events.clone();
+        let dead_letters: Arc<dyn Queue> = ports.dead_letters.clone();
+        let webhooks = tillwatch_providers::ALL.iter().map(|provider| {
+            let receiver = Receiver::new(
+                *provider,
+                SettingsCache::new(ports.secrets.clone(), provider.name().to_owned()),
+                events.clone(),
+                ports.payloads.clone(),
+                ports.clock.clone(),
+                ports.metrics.clone(),
+            );
+            (provider.name(), receiver)
+        });
+        let processor = Processor {
+            table: table.clone(),
+            queue: events.clone(),
+            payloads: ports.payloads.clone(),
+            clock: ports.clock.clone(),
+            metrics: ports.metrics.clone(),
+            policy: ports.policy,
+        };
+        let console = Console {
+            table: table.clone(),
+            queue: events.clone(),
+            dead_letters: dead_letters.clone(),
+            payloads: ports.payloads.clone(),
+            watcher: None,
+            clock: ports.clock.clone(),
+            operators: Operators::new(ports.secrets.clone(), "console".to_owned()),
+        };
+        Self {
+            webhooks: webhooks.collect(),
+            processor: Handler {
+                processor: Arc::new(processor),
+                events: Source { name: EVENTS_QUEUE.to_owned(), queue: events },
+                dead_letters: Source { name: DEAD_LETTER_QUEUE.to_owned(), queue: dead_letters },
+            },
+            console,
+            table,
+            ports,
+        }
+    }
+
+    /// What API Gateway does with a request: a provider's webhook goes to its function, all else to the console.
+    pub async fn http(&self, event: ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
+        let path = event.raw_path.as_deref().unwrap_or_default();
+        let provider = path.strip_prefix("/webhooks/").and_then(|name| self.webhooks.get(name));
+        match provider {
+            Some(receiver) if event.request_context.http.method == http::Method::POST => {
+                webhook::handle(receiver, event).await
+            }
+            _ => {
+                let request = lambda_http::request::LambdaRequest::ApiGatewayV2(event).into();
+                answer(console::handle(&self.console, &request).await)
+            }
+        }
+    }
+
+    /// Takes one batch of a queue through the processor, as the event source does; how many messages it was.
+    pub async fn process_batch(&self, dead_letters: bool) -> Result<usize, QueueError> {
+        let (queue, name) = if dead_letters {
+            (&self.ports.dead_letters, DEAD_LETTER_QUEUE)
+        } else {
+            (&self.ports.events, EVENTS_QUEUE)
+        };
+        let batch = queue.receive(BATCH, VISIBILITY).await?;
+        if batch.is_empty() {
+            return Ok(0);
+        }
+        let mut event = SqsEvent::default();
+        event.records = batch.iter().map(|received| message(received, name)).collect();
+        let answer = self.processor.handle(event, Instant::now() + PROCESSOR_TIMEOUT).await;
+        let failed: Vec<_> =
+            answer.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect();
+        let count = batch.len();
+        let done = batch
+            .into_iter()
+            .filter(|received| !failed.contains(&received.id.as_str()))
+            .map(|received| received.receipt)
+            .collect::<Vec<_>>();
+        if !done.is_empty() {
+            queue.delete(done).await?;
+        }
+        Ok(count)
+    }
+
+    /// Takes one batch of the table's stream through the rollup; how many changes it was.
+    pub async fn roll_up_batch(&self) -> Result<usize, QueueError> {
+        let failed = |cause: String| QueueError { action: "roll up a batch", cause };
+        let (shard, records) = self.ports.stream.next(1_000).await?;
+        let Some(last) = records.last() else { return Ok(0) };
+        let last = last["dynamodb"]["SequenceNumber"].as_str().unwrap_or_default().to_owned();
+        let count = records.len();
+        let batch = serde_json::json!({"Records": records, "shardId": shard});
+        let batch = serde_json::from_value(batch).map_err(|error| failed(error.to_string()))?;
+        rollup::handle(&self.table, &batch).await.map_err(|error| failed(error.to_string()))?;
+        self.ports.stream.counted(&last).await?;
+        Ok(count)
+    }
+
+    /// Sends the schedule's sign of life through the queue.
+    pub async fn heartbeat(&self, now: Timestamp) -> Result<(), QueueError> {
+        let message = Message::Heartbeat { at: now.to_string() };
+        let group = message.group().to_owned();
+        self.ports.events.send(Outgoing { body: message.to_text(), group, delay: Duration::ZERO }).await
+    }
+
+    /// What it stands on.
+    pub fn ports(&self) -> &Ports {
+        &self.ports
+    }
+}
+
+fn message(received: &Received, queue: &str) -> SqsMessage {
+    let mut message = SqsMessage::default();
+    message.message_id = Some(received.id.clone());
+    message.receipt_handle = Some(received.receipt.clone());
+    message.body = Some(received.body.clone());
+    message.attributes =
+        HashMap::from([("ApproximateReceiveCount".to_owned(), received.receive_count.to_string())]);
+    message.event_source_arn = Some(format!("arn:aws:sqs:local:000000000000:{queue}"));
+    message
+}
+
+fn answer(response: http::Response<Body>) -> ApiGatewayV2httpResponse {
+    let (parts, body) = response.into_parts();
+    let mut answer = ApiGatewayV2httpResponse::default();
+    answer.status_code = i64::from(parts.status.as_u16());
+    answer.headers = parts.headers;
+    answer.body = Some(body);
+    answer
+}

@@ -1,0 +1,157 @@
+//! Figures: what one written item adds to the counts of its minute.
+//!
+//! Counts are differences between an item's old and new image, so they are right whatever happens to an event later:
+//! when a parked one is released and applied, its minute loses one parked and gains one applied.
+
+use std::collections::BTreeMap;
+
+use crate::event::Outcome;
+use crate::rejection::Cause;
+
+/// Upper bounds, in milliseconds, of the buckets that processing times are counted in; the last bucket has none.
+pub const LATENCY_BOUNDS_MS: [i64; 14] =
+    [10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 60_000, 600_000, 3_600_000, 86_400_000];
+
+/// What figures need to know of an event or a rejected request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counted {
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Why, if it was rejected.
+    pub cause: Option<Cause>,
+    /// When it arrived, Unix milliseconds.
+    pub received_ms: i64,
+    /// When it took its outcome, Unix milliseconds.
+    pub processed_ms: Option<i64>,
+    /// How many requests it stands for: one, but for the sum of those rejected above the cap.
+    pub count: i64,
+}
+
+/// Amounts to add, by the figure's name. Zeros are left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Deltas(BTreeMap<String, i64>);
+
+impl Deltas {
+    /// Adds to one figure.
+    pub fn add(&mut self, name: impl Into<String>, amount: i64) {
+        let name = name.into();
+        let sum = self.0.get(&name).copied().unwrap_or(0) + amount;
+        if sum == 0 {
+            self.0.remove(&name);
+        } else {
+            self.0.insert(name, sum);
+        }
+    }
+
+    /// Adds all of another.
+    pub fn merge(&mut self, other: &Self) {
+        for (name, amount) in &other.0 {
+            self.add(name.clone(), *amount);
+        }
+    }
+
+    /// The same amounts, to be taken away.
+    #[must_use]
+    pub fn negated(&self) -> Self {
+        Self(self.0.iter().map(|(name, amount)| (name.clone(), -amount)).collect())
+    }
+
+    /// One figure.
+    pub fn get(&self, name: &str) -> i64 {
+        self.0.get(name).copied().unwrap_or(0)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, i64)> {
+        self.0.iter().map(|(name, amount)| (name.as_str(), *amount))
+    }
+
+    /// Whether nothing is to be added.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// The figure that counts an outcome.
+pub fn outcome_figure(outcome: Outcome) -> String {
+    format!("outcome_{}", outcome.name())
+}
+
+/// The figure that counts a cause of rejection.
+pub fn cause_figure(cause: Cause) -> String {
+    format!("cause_{}", cause.name())
+}
+
+/// The figure that counts the processing times of bucket `index` of [`LATENCY_BOUNDS_MS`].
+pub fn latency_figure(index: usize) -> String {
+    format!("latency_{index}")
+}
+
+/// Distinct events and rejected requests that arrived.
+pub const RECEIVED: &str = "received";
+/// The sum of processing times in milliseconds, of events whose outcome is final.
+pub const LATENCY_SUM_MS: &str = "latency_sum_ms";
+
+/// What an item stands for in the minute and on the day in which it was received.
+pub fn of(item: &Counted) -> Deltas {
+    let mut deltas = Deltas::default();
+    deltas.add(RECEIVED, item.count);
+    deltas.add(outcome_figure(item.outcome), item.count);
+    if let Some(cause) = item.cause {
+        deltas.add(cause_figure(cause), item.count);
+    }
+    if let (true, Some(processed)) = (item.outcome.is_final(), item.processed_ms) {
+        let took = (processed - item.received_ms).max(0);
+        deltas.add(latency_figure(LATENCY_BOUNDS_MS.partition_point(|bound| *bound < took)), 1);
+        deltas.add(LATENCY_SUM_MS, took);
+    }
+    deltas
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(old: Option<&Counted>, new: &Counted) -> Deltas {
+        let mut deltas = of(new);
+        if let Some(old) = old {
+            deltas.merge(&of(old).negated());
+        }
+        deltas
+    }
+
+    fn counted(outcome: Outcome, processed_ms: Option<i64>) -> Counted {
+        Counted { outcome, cause: None, received_ms: 1_000, processed_ms, count: 1 }
+    }
+
+    #[test]
+    fn a_new_event_counts_once_with_its_time() {
+        let deltas = step(None, &counted(Outcome::Applied, Some(1_030)));
+        let expected = [("latency_2", 1), ("latency_sum_ms", 30), ("outcome_applied", 1), ("received", 1)];
+        assert_eq!(deltas.iter().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_released_event_moves_from_one_outcome_to_the_other_and_is_not_received_again() {
+        let deltas =
+            step(Some(&counted(Outcome::Parked, Some(1_500))), &counted(Outcome::Applied, Some(9_000)));
+        assert_eq!(
+            (deltas.get("received"), deltas.get("outcome_parked"), deltas.get("outcome_applied")),
+            (0, -1, 1)
+        );
+    }
+
+    #[test]
+    fn a_write_that_changes_nothing_counts_nothing() {
+        let event = counted(Outcome::Applied, Some(1_030));
+        assert!(step(Some(&event), &event).is_empty());
+    }
+
+    #[test]
+    fn the_sum_of_those_shed_counts_each() {
+        let shed =
+            Counted { cause: Some(Cause::WrongSignature), count: 41, ..counted(Outcome::Rejected, None) };
+        let deltas = step(None, &shed);
+        assert_eq!((deltas.get("outcome_rejected"), deltas.get("cause_wrong_signature")), (41, 41));
+    }
+}

@@ -1,0 +1,17 @@
+//! The words of Tillwatch as types, and the rules that need nothing but them.
+//!
+//! Nothing here reaches out: no I/O, no async, no clock, no cloud. What a payment is, when one state of it is newer
+//! than another, what a request may be rejected for and how long a failed message waits are decided here, so that
+//! they can be tested by the thousand.
+
+pub mod event;
+pub mod figures;
+pub mod money;
+pub mod record;
+pub mod rejection;
+pub mod retry;
+
+pub use event::{DedupeKey, Event, EventId, Outcome, RequestId};
+pub use money::{Currency, Money, MoneyError};
+pub use record::{Change, Effect, Fields, Kind, Merged, Record, RecordKey, Revision, Status, Transition};
+pub use rejection::Cause;

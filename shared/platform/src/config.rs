@@ -1,0 +1,68 @@
+//! Configuration from the environment. The one place that reads it.
+
+/// A variable that is missing or makes no sense. Start-up stops with it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the environment variable {name} {problem}")]
+pub struct ConfigError {
+    /// The variable.
+    pub name: String,
+    /// What is wrong with it.
+    pub problem: &'static str,
+}
+
+/// The value of a variable, if it is set and not empty.
+#[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
+pub fn optional(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The value of a variable that must be set.
+pub fn required(name: &str) -> Result<String, ConfigError> {
+    optional(name).ok_or(ConfigError { name: name.to_owned(), problem: "is not set" })
+}
+
+/// What every function is told by the template. Each reads only what it needs.
+#[derive(Debug, Clone, Copy)]
+pub struct Environment;
+
+impl Environment {
+    /// Which deployment this is: `dev`, `staging`, `prod`. Part of the metrics' namespace.
+    pub fn stage(self) -> String {
+        optional("TILLWATCH_STAGE").unwrap_or_else(|| "dev".to_owned())
+    }
+
+    /// The least severe level that is logged, as in `info` or `tillwatch=debug`.
+    pub fn log_level(self) -> String {
+        optional("TILLWATCH_LOG").unwrap_or_else(|| "info".to_owned())
+    }
+
+    /// The URL of the queue of events.
+    pub fn queue_url(self) -> Result<String, ConfigError> {
+        required("TILLWATCH_QUEUE_URL")
+    }
+
+    /// The URL of the queue of dead letters.
+    pub fn dead_letter_queue_url(self) -> Result<String, ConfigError> {
+        required("TILLWATCH_DEAD_LETTER_QUEUE_URL")
+    }
+
+    /// The table of events and records.
+    pub fn table(self) -> Result<String, ConfigError> {
+        required("TILLWATCH_TABLE")
+    }
+
+    /// The table of figures.
+    pub fn figures_table(self) -> Result<String, ConfigError> {
+        required("TILLWATCH_FIGURES_TABLE")
+    }
+
+    /// The name or ARN of the function's secret.
+    pub fn secret(self) -> Result<String, ConfigError> {
+        required("TILLWATCH_SECRET")
+    }
+
+    /// The bucket of payloads too large for a message.
+    pub fn payload_bucket(self) -> Result<String, ConfigError> {
+        required("TILLWATCH_PAYLOAD_BUCKET")
+    }
+}

@@ -1,0 +1,344 @@
+//! Events and rejected requests in the table: written once with their outcome, listed by two narrow indexes.
+
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::Timestamp;
+use jiff::tz::Offset;
+use tillwatch_domain::Outcome;
+
+use super::schema::{BY_TIME, EXPIRES, RARE};
+use super::{Item, Reader, Table, TableError, Written, conditional, number, text};
+
+/// Into how many partitions a provider's day is spread: 5,000 events a second are 625 for each, of the 1,000 that a
+/// partition takes.
+pub const PAGE_SHARDS: u8 = 8;
+/// The same for what is rare: in an outage the rare is not.
+const RARE_SHARDS: u8 = 4;
+/// How long events are kept.
+const KEPT_SECONDS: i64 = 30 * 86_400;
+
+/// Where an event's payload is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PayloadAt {
+    /// In the item, compressed.
+    Here(Vec<u8>),
+    /// In the payload store, under this name.
+    Stored(String),
+    /// Not kept: the request was too large.
+    Nowhere,
+}
+
+/// An event, or a rejected request, as the table holds it. Times are Unix milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventItem {
+    /// `evt_…`, or `req_…` for a rejected request.
+    pub id: String,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The provider's name.
+    pub provider: String,
+    /// The provider's name for the event's type; empty if it was not read.
+    pub kind: String,
+    /// The provider's id of the event, if it has one.
+    pub provider_event_id: Option<String>,
+    /// The provider's id of the account.
+    pub account: Option<String>,
+    /// Why it was rejected, or why its last attempt failed: `stage: cause`.
+    pub cause: Option<String>,
+    /// How often processing was tried.
+    pub attempts: u32,
+    /// When the request arrived that brought it first.
+    pub received_ms: i64,
+    /// When it took its outcome.
+    pub processed_ms: Option<i64>,
+    /// When it happened, by the provider's clock.
+    pub occurred_ms: Option<i64>,
+    /// When it will be tried again.
+    pub due_ms: Option<i64>,
+    /// The request that brought it.
+    pub request_id: String,
+    /// Which signing key matched, the newest being 0.
+    pub key: Option<u32>,
+    /// The body's size in bytes.
+    pub size: u64,
+    /// Where it came from, shortened so that it names no person.
+    pub source: Option<String>,
+    /// For how many requests it stands: more than one only for the sum of rejected ones above the cap.
+    pub count: i64,
+    /// The headers and body.
+    pub payload: PayloadAt,
+}
+
+impl EventItem {
+    /// Whether it is listed: the sum of many is only counted.
+    fn is_listed(&self) -> bool {
+        self.count == 1
+    }
+
+    fn shard(&self, shards: u8) -> u8 {
+        let last = self.id.get(self.id.len().saturating_sub(2)..).unwrap_or("0");
+        u8::from_str_radix(last, 16).unwrap_or(0) % shards
+    }
+
+    fn to_item(&self) -> Item {
+        let mut item = Item::new();
+        let mut put = |name: &str, value: AttributeValue| {
+            item.insert(name.to_owned(), value);
+        };
+        put("pk", text(format!("E#{}", self.id)));
+        put("sk", text("E"));
+        put("st", text(self.outcome.name()));
+        put("pv", text(&self.provider));
+        put("ty", text(&self.kind));
+        put("ra", number(self.received_ms));
+        put("at", number(self.attempts));
+        put("rq", text(&self.request_id));
+        put("sz", number(self.size));
+        put(EXPIRES, number(self.received_ms / 1_000 + KEPT_SECONDS));
+        let texts = [
+            ("ev", &self.provider_event_id),
+            ("ac", &self.account),
+            ("ca", &self.cause),
+            ("sr", &self.source),
+        ];
+        for (name, value) in texts {
+            if let Some(value) = value {
+                put(name, text(value));
+            }
+        }
+        let numbers = [
+            ("pa", self.processed_ms),
+            ("oc", self.occurred_ms),
+            ("du", self.due_ms),
+            ("ky", self.key.map(i64::from)),
+            ("n", (self.count != 1).then_some(self.count)),
+        ];
+        for (name, value) in numbers {
+            if let Some(value) = value {
+                put(name, number(value));
+            }
+        }
+        match &self.payload {
+            PayloadAt::Here(bytes) => put("b", AttributeValue::B(Blob::new(bytes.clone()))),
+            PayloadAt::Stored(name) => put("bs", text(name)),
+            PayloadAt::Nowhere => {}
+        }
+        if self.is_listed() {
+            let shard = self.shard(PAGE_SHARDS);
+            put("g1", text(day_partition(&self.provider, &day(self.received_ms), shard)));
+            put("g1s", text(self.sort_key(self.received_ms)));
+            if self.outcome.is_rare() {
+                let shard = self.shard(RARE_SHARDS);
+                put("g2", text(rare_partition(&self.provider, self.outcome, shard)));
+                put("g2s", text(self.sort_key(self.due_ms.unwrap_or(self.received_ms))));
+            }
+        }
+        item
+    }
+
+    fn sort_key(&self, at_ms: i64) -> String {
+        format!("{at_ms:013}#{}", self.id)
+    }
+
+    fn from_item(action: &'static str, item: &Item) -> Result<Self, TableError> {
+        let reader = Reader { action, item };
+        let owned = |name: &str| reader.text(name).map(str::to_owned);
+        let id = reader.must("pk", reader.text("pk").and_then(|pk| pk.strip_prefix("E#")))?;
+        let payload = match (item.get("b"), owned("bs")) {
+            (Some(AttributeValue::B(bytes)), _) => PayloadAt::Here(bytes.as_ref().to_vec()),
+            (_, Some(name)) => PayloadAt::Stored(name),
+            _ => PayloadAt::Nowhere,
+        };
+        Ok(Self {
+            id: id.to_owned(),
+            outcome: reader.must("st", reader.text("st").and_then(Outcome::named))?,
+            provider: reader.must("pv", owned("pv"))?,
+            kind: owned("ty").unwrap_or_default(),
+            provider_event_id: owned("ev"),
+            account: owned("ac"),
+            cause: owned("ca"),
+            attempts: reader.number("at").and_then(|count| u32::try_from(count).ok()).unwrap_or(0),
+            received_ms: reader.must("ra", reader.number("ra"))?,
+            processed_ms: reader.number("pa"),
+            occurred_ms: reader.number("oc"),
+            due_ms: reader.number("du"),
+            request_id: owned("rq").unwrap_or_default(),
+            key: reader.number("ky").and_then(|key| u32::try_from(key).ok()),
+            size: reader.number("sz").and_then(|size| u64::try_from(size).ok()).unwrap_or(0),
+            source: owned("sr"),
+            count: reader.number("n").unwrap_or(1),
+            payload,
+        })
+    }
+}
+
+/// An event as a list shows it: what the indexes carry. Fields that they do not carry are empty.
+pub type Listed = EventItem;
+
+/// One page of a list, newest first.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    /// The events.
+    pub events: Vec<Listed>,
+    /// Where the next page begins: every event of it sorts before this. None, if this was the last.
+    pub before: Option<String>,
+}
+
+fn day(at_ms: i64) -> String {
+    let at = Offset::UTC.to_datetime(Timestamp::from_millisecond(at_ms).unwrap_or(Timestamp::UNIX_EPOCH));
+    format!("{:04}{:02}{:02}", at.year(), at.month(), at.day())
+}
+
+fn day_partition(provider: &str, day: &str, shard: u8) -> String {
+    format!("{provider}#{day}#{shard}")
+}
+
+fn rare_partition(provider: &str, outcome: Outcome, shard: u8) -> String {
+    format!("{provider}#{}#{shard}", outcome.name())
+}
+
+impl Table {
+    /// The event, or rejected request, of that id. One past its time is gone, whether DynamoDB has deleted it or not.
+    pub async fn event(
+        &self,
+        id: &str,
+        consistent: bool,
+        now: Timestamp,
+    ) -> Result<Option<EventItem>, TableError> {
+        let action = "read an event";
+        let Some(item) = self.get(action, format!("E#{id}"), "E", consistent).await? else { return Ok(None) };
+        let reader = Reader { action, item: &item };
+        if reader.number(EXPIRES).is_some_and(|expires| expires <= now.as_second()) {
+            return Ok(None);
+        }
+        EventItem::from_item(action, &item).map(Some)
+    }
+
+    /// Writes the event unless one of that id has a final outcome already.
+    pub async fn put_event(&self, event: &EventItem) -> Result<Written, TableError> {
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.main)
+            .set_item(Some(event.to_item()))
+            .condition_expression("attribute_not_exists(pk) OR NOT st IN (:a, :s, :i)")
+            .expression_attribute_values(":a", text(Outcome::Applied.name()))
+            .expression_attribute_values(":s", text(Outcome::Superseded.name()))
+            .expression_attribute_values(":i", text(Outcome::Ignored.name()));
+        conditional(put.send().await.map_err(TableError::new("write an event")))
+    }
+
+    /// Moves the due time of a failed event, if it is still the one that was read: of two sweepers one wins.
+    pub async fn claim_due(&self, event: &EventItem, due_ms: i64) -> Result<Written, TableError> {
+        let Some(before) = event.due_ms else { return Ok(Written::No) };
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.main)
+            .key("pk", text(format!("E#{}", event.id)))
+            .key("sk", text("E"))
+            .update_expression("SET du = :due, g2s = :sort")
+            .condition_expression("st = :failed AND du = :before")
+            .expression_attribute_values(":due", number(due_ms))
+            .expression_attribute_values(":sort", text(event.sort_key(due_ms)))
+            .expression_attribute_values(":failed", text(Outcome::Failed.name()))
+            .expression_attribute_values(":before", number(before));
+        conditional(update.send().await.map_err(TableError::new("claim a due event")))
+    }
+
+    /// Ids of a provider's failed events that are due, the longest due first, at most `limit` a shard.
+    pub async fn due(&self, provider: &str, now_ms: i64, limit: i32) -> Result<Vec<String>, TableError> {
+        let mut due = Vec::new();
+        for shard in 0..RARE_SHARDS {
+            let answer = self
+                .client
+                .query()
+                .table_name(&self.main)
+                .index_name(RARE)
+                .key_condition_expression("g2 = :g AND g2s < :now")
+                .expression_attribute_values(":g", text(rare_partition(provider, Outcome::Failed, shard)))
+                .expression_attribute_values(":now", text(format!("{:013}", now_ms + 1)))
+                .limit(limit)
+                .send()
+                .await
+                .map_err(TableError::new("list due events"))?;
+            for item in answer.items() {
+                let listed = EventItem::from_item("list due events", item)?;
+                due.push(listed.id);
+            }
+        }
+        Ok(due)
+    }
+
+    /// A provider's events and rejected requests of one UTC day, newest first, from before `before` on.
+    pub async fn events_of_day(
+        &self,
+        provider: &str,
+        day_ms: i64,
+        before: &str,
+        limit: i32,
+    ) -> Result<Vec<Listed>, TableError> {
+        let day = day(day_ms);
+        let shards = (0..PAGE_SHARDS).map(|shard| day_partition(provider, &day, shard)).collect();
+        self.listed(BY_TIME, ["g1", "g1s"], shards, before, limit).await
+    }
+
+    /// A provider's events of one rare outcome, newest first, from before `before` on.
+    pub async fn rare_events(
+        &self,
+        provider: &str,
+        outcome: Outcome,
+        before: &str,
+        limit: i32,
+    ) -> Result<Vec<Listed>, TableError> {
+        let shards = (0..RARE_SHARDS).map(|shard| rare_partition(provider, outcome, shard)).collect();
+        self.listed(RARE, ["g2", "g2s"], shards, before, limit).await
+    }
+
+    async fn listed(
+        &self,
+        index: &str,
+        [hash, range]: [&str; 2],
+        shards: Vec<String>,
+        before: &str,
+        limit: i32,
+    ) -> Result<Vec<Listed>, TableError> {
+        let action = "list events";
+        let mut queries = tokio::task::JoinSet::new();
+        for shard in shards {
+            let query = self
+                .client
+                .query()
+                .table_name(&self.main)
+                .index_name(index)
+                .key_condition_expression(format!("{hash} = :g AND {range} < :before"))
+                .expression_attribute_values(":g", text(shard))
+                .expression_attribute_values(":before", text(before))
+                .scan_index_forward(false)
+                .limit(limit);
+            queries.spawn(query.send());
+        }
+        let mut events = Vec::new();
+        while let Some(answer) = queries.join_next().await {
+            let answer =
+                answer.map_err(|error| TableError { action, cause: error.to_string(), code: None })?;
+            for item in answer.map_err(TableError::new(action))?.items() {
+                events.push(EventItem::from_item(action, item)?);
+            }
+        }
+        events.sort_by_key(|event| std::cmp::Reverse(event.place()));
+        events.truncate(usize::try_from(limit).unwrap_or(0));
+        Ok(events)
+    }
+}
+
+impl EventItem {
+    /// Its place in a list: pass it as `before` to go on after it.
+    pub fn place(&self) -> String {
+        self.sort_key(if self.outcome == Outcome::Failed {
+            self.due_ms.unwrap_or(self.received_ms)
+        } else {
+            self.received_ms
+        })
+    }
+}

@@ -1,0 +1,160 @@
+//! The table: events and records in one, figures in another, by single-item reads and conditional writes.
+//!
+//! | item | `pk` | `sk` |
+//! |---|---|---|
+//! | event, rejected request | `E#<id>` | `E` |
+//! | record | `R#<provider>#<kind>#<scope>#<id>` | `R` |
+//! | figures of a minute | `<provider>#m#<yyyymmddhh>` | `<mm>#<stream shard>` |
+//! | figures of a day | `<provider>#d` | `<yyyymmdd>#<stream shard>` |
+//!
+//! Attribute names are two letters: an event's item should fit one write unit, 1 KiB, with its payload.
+
+mod event;
+mod figures;
+mod local;
+mod record;
+pub mod schema;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata};
+use aws_sdk_dynamodb::types::AttributeValue;
+
+pub use event::{EventItem, Listed, PAGE_SHARDS, Page, PayloadAt};
+pub use figures::{Counter, Period};
+pub use local::LocalEndpoint;
+pub use record::StoredRecord;
+
+/// Attributes by name, as DynamoDB holds them.
+pub type Item = std::collections::HashMap<String, AttributeValue>;
+
+/// The table could not do it. Ours; whether trying again may help is in [`TableError::is_throttle`] only for the
+/// curious: every table error is tried again.
+#[derive(Debug, thiserror::Error)]
+#[error("the table could not {action}: {cause}")]
+pub struct TableError {
+    /// What was being done.
+    pub action: &'static str,
+    /// Why not.
+    pub cause: String,
+    code: Option<String>,
+}
+
+impl TableError {
+    fn new<E>(action: &'static str) -> impl FnOnce(E) -> Self
+    where
+        E: std::error::Error + ProvideErrorMetadata,
+    {
+        move |error| Self {
+            action,
+            code: error.code().map(str::to_owned),
+            cause: DisplayErrorContext(error).to_string(),
+        }
+    }
+
+    fn corrupt(action: &'static str, attribute: &str) -> Self {
+        Self {
+            action,
+            cause: format!("the item's attribute `{attribute}` is not as we write it"),
+            code: None,
+        }
+    }
+
+    fn condition_failed(&self) -> bool {
+        self.code.as_deref() == Some("ConditionalCheckFailedException")
+    }
+
+    /// Whether the table had more to do than it is allowed.
+    pub fn is_throttle(&self) -> bool {
+        matches!(
+            self.code.as_deref(),
+            Some("ProvisionedThroughputExceededException" | "ThrottlingException" | "RequestLimitExceeded")
+        )
+    }
+}
+
+/// What became of a conditional write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// It is durable.
+    Yes,
+    /// Its condition did not hold: somebody else was there first.
+    No,
+}
+
+/// The tables of one deployment.
+#[derive(Debug, Clone)]
+pub struct Table {
+    client: Client,
+    main: String,
+    figures: String,
+}
+
+impl Table {
+    /// The tables of these names.
+    pub fn new(config: &aws_types::SdkConfig, main: String, figures: String) -> Self {
+        Self { client: Client::new(config), main, figures }
+    }
+
+    /// Opens the connection before the first event needs it. Whether it succeeds is of no matter.
+    pub async fn warm(&self) {
+        let key = AttributeValue::S("-".into());
+        let _ =
+            self.client.get_item().table_name(&self.main).key("pk", key.clone()).key("sk", key).send().await;
+    }
+
+    async fn get(
+        &self,
+        action: &'static str,
+        pk: String,
+        sk: &str,
+        consistent: bool,
+    ) -> Result<Option<Item>, TableError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.main)
+            .key("pk", AttributeValue::S(pk))
+            .key("sk", AttributeValue::S(sk.to_owned()))
+            .consistent_read(consistent)
+            .send()
+            .await
+            .map_err(TableError::new(action))?;
+        Ok(answer.item)
+    }
+}
+
+fn conditional<T>(outcome: Result<T, TableError>) -> Result<Written, TableError> {
+    match outcome {
+        Ok(_) => Ok(Written::Yes),
+        Err(error) if error.condition_failed() => Ok(Written::No),
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads attributes of one item; an attribute that is not as we write it is an error that names it.
+struct Reader<'a> {
+    action: &'static str,
+    item: &'a Item,
+}
+
+impl<'a> Reader<'a> {
+    fn text(&self, name: &str) -> Option<&'a str> {
+        self.item.get(name).and_then(|value| value.as_s().ok()).map(String::as_str)
+    }
+
+    fn number(&self, name: &str) -> Option<i64> {
+        self.item.get(name).and_then(|value| value.as_n().ok()).and_then(|digits| digits.parse().ok())
+    }
+
+    fn must<T>(&self, name: &str, value: Option<T>) -> Result<T, TableError> {
+        value.ok_or_else(|| TableError::corrupt(self.action, name))
+    }
+}
+
+fn text(value: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(value.into())
+}
+
+fn number(value: impl std::fmt::Display) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}

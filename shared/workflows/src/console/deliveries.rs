@@ -1,0 +1,358 @@
+//! Deliveries: events and rejected requests, listed, shown whole, and tried again.
+
+use base64::Engine as _;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use serde::Serialize;
+use tillwatch_domain::{EventId, Outcome, RequestId};
+use tillwatch_platform::table::{EventItem, PayloadAt, Period};
+use utoipa::ToSchema;
+
+use super::{Console, Pending, Problem, Query, rfc3339};
+use crate::payload;
+use crate::process::send_again;
+
+/// An event, or a rejected request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Delivery {
+    /// `evt_…`, or `req_…` for a rejected request.
+    pub id: String,
+    /// The provider's name.
+    pub provider: String,
+    /// The provider's id of the event.
+    pub event_id: Option<String>,
+    /// The provider's name for the event's type; empty if it was not read.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `applied`, `superseded`, `ignored`, `unknown_connection`, `held`, `failed`, `parked` or `rejected`.
+    pub status: &'static str,
+    /// Why it was rejected, or why its last attempt failed.
+    pub cause: Option<String>,
+    /// How often processing was tried.
+    pub attempts: u32,
+    /// The provider's id of the merchant, shop or account.
+    pub account: Option<String>,
+    /// When it arrived first.
+    pub received_at: String,
+    /// When it took its status.
+    pub processed_at: Option<String>,
+    /// From the one to the other, in milliseconds.
+    pub processing_ms: Option<i64>,
+    /// When it will be tried again.
+    pub due_at: Option<String>,
+    /// The body's size in bytes.
+    pub size: u64,
+    /// Where it came from, shortened so that it names no person.
+    pub source: Option<String>,
+}
+
+/// One page of deliveries, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct DeliveryPage {
+    /// The deliveries. May be fewer than asked for although more follow: `next` alone says whether any do.
+    pub deliveries: Vec<Delivery>,
+    /// Pass it as `cursor` for the next page; null if this is the last.
+    pub next: Option<String>,
+    /// What is not listed yet because it waits on the queue, of all providers.
+    pub pending: Pending,
+}
+
+/// A delivery with all that is known of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct DeliveryDetail {
+    /// What the list shows.
+    #[serde(flatten)]
+    pub delivery: Delivery,
+    /// When it happened, by the provider's clock.
+    pub occurred_at: Option<String>,
+    /// The request that brought it.
+    pub request_id: String,
+    /// Which signing key matched, the newest being 0.
+    pub signing_key: Option<u32>,
+    /// The headers that were kept, as they came.
+    pub headers: Vec<(String, String)>,
+    /// The body, if it is text.
+    pub body: Option<String>,
+    /// The body in base64, if it is not text.
+    pub body_base64: Option<String>,
+    /// The records that it speaks of.
+    pub records: Vec<TouchedRecord>,
+}
+
+/// A record that an event speaks of, and what the event did to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct TouchedRecord {
+    /// Where it is read: `/records/payments/square/…`.
+    pub path: String,
+    /// What the event did: `applied`, `superseded`; null if the record knows nothing of it.
+    pub effect: Option<String>,
+    /// The record's status before it, if it changed the status of one that was there.
+    pub status_from: Option<&'static str>,
+    /// The status it brought.
+    pub status_to: &'static str,
+    /// The record's status now.
+    pub status_now: Option<&'static str>,
+}
+
+/// That a delivery will be tried again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Retried {
+    /// Its id.
+    pub id: String,
+    /// `queued`.
+    pub status: &'static str,
+}
+
+impl Delivery {
+    fn of(event: &EventItem) -> Self {
+        Self {
+            id: event.id.clone(),
+            provider: event.provider.clone(),
+            event_id: event.provider_event_id.clone(),
+            kind: event.kind.clone(),
+            status: event.outcome.name(),
+            cause: event.cause.clone(),
+            attempts: event.attempts,
+            account: event.account.clone(),
+            received_at: rfc3339(event.received_ms),
+            processed_at: event.processed_ms.map(rfc3339),
+            processing_ms: event.processed_ms.map(|at| (at - event.received_ms).max(0)),
+            due_at: event.due_ms.map(rfc3339),
+            size: event.size,
+            source: event.source.clone(),
+        }
+    }
+}
+
+/// How long events are kept, and so how far back a list goes.
+const KEPT_MS: i64 = 30 * 86_400_000;
+const DAY_MS: i64 = 86_400_000;
+/// How many items one request looks at before it answers with what it has: a filter that matches little must not read
+/// a month in one go.
+const LOOKED_AT: usize = 2_000;
+/// Sorts after every event.
+const NEWEST: &str = "9";
+
+struct Filter<'a> {
+    outcome: Option<Outcome>,
+    kind: Option<&'a str>,
+    from_ms: i64,
+    to_ms: i64,
+}
+
+impl Filter<'_> {
+    fn takes(&self, event: &EventItem) -> bool {
+        self.outcome.is_none_or(|outcome| event.outcome == outcome)
+            && self.kind.is_none_or(|kind| event.kind == kind)
+            && (self.from_ms..self.to_ms).contains(&event.received_ms)
+    }
+}
+
+impl Console {
+    pub(super) async fn deliveries(&self, provider: &str, query: &Query) -> Result<DeliveryPage, Problem> {
+        query.only(&["status", "type", "from", "to", "limit", "cursor"])?;
+        let now_ms = self.clock.now().as_millisecond();
+        let outcome = match query.get("status") {
+            None => None,
+            Some(name) => Some(Outcome::named(name).ok_or_else(|| {
+                let names: Vec<_> = Outcome::ALL.iter().map(|outcome| outcome.name()).collect();
+                Problem::bad_parameter("status", &format!("is one of {}", names.join(", ")))
+            })?),
+        };
+        let filter = Filter {
+            outcome,
+            kind: query.get("type"),
+            from_ms: query.time("from")?.unwrap_or(0).max(now_ms - KEPT_MS),
+            to_ms: query.time("to")?.unwrap_or(i64::MAX),
+        };
+        let limit = usize::try_from(query.number("limit", 50, 500)?).unwrap_or(50);
+        let before = match query.get("cursor") {
+            None => NEWEST.to_owned(),
+            Some(cursor) => BASE64_URL_SAFE_NO_PAD
+                .decode(cursor)
+                .ok()
+                .and_then(|bytes| String::from_utf8(bytes).ok())
+                .filter(|place| place.len() < 100 && place.starts_with(|c: char| c.is_ascii_digit()))
+                .ok_or_else(|| Problem::bad_parameter("cursor", "is not one that a page gave"))?,
+        };
+        let (events, next) = match outcome {
+            Some(outcome) if outcome.is_rare() => {
+                self.rare(provider, outcome, &filter, limit, before).await?
+            }
+            _ => self.by_day(provider, &filter, limit, before, now_ms).await?,
+        };
+        Ok(DeliveryPage {
+            deliveries: events.iter().map(Delivery::of).collect(),
+            next: next.map(|place| BASE64_URL_SAFE_NO_PAD.encode(place)),
+            pending: self.pending().await?,
+        })
+    }
+
+    async fn rare(
+        &self,
+        provider: &str,
+        outcome: Outcome,
+        filter: &Filter<'_>,
+        limit: usize,
+        mut before: String,
+    ) -> Result<(Vec<EventItem>, Option<String>), Problem> {
+        let (mut found, mut looked_at) = (Vec::new(), 0);
+        loop {
+            let asked = limit.clamp(25, 500);
+            let page = self
+                .table
+                .rare_events(provider, outcome, &before, i32::try_from(asked).unwrap_or(50))
+                .await?;
+            let is_last = page.len() < asked;
+            for event in page {
+                before = event.place();
+                looked_at += 1;
+                if filter.takes(&event) {
+                    found.push(event);
+                }
+                if found.len() == limit {
+                    return Ok((found, Some(before)));
+                }
+            }
+            if is_last {
+                return Ok((found, None));
+            }
+            if looked_at >= LOOKED_AT {
+                return Ok((found, Some(before)));
+            }
+        }
+    }
+
+    /// Walks back day by day; days that the figures know to be empty are skipped.
+    async fn by_day(
+        &self,
+        provider: &str,
+        filter: &Filter<'_>,
+        limit: usize,
+        mut before: String,
+        now_ms: i64,
+    ) -> Result<(Vec<EventItem>, Option<String>), Problem> {
+        let cursor_ms = before.get(..13).and_then(|digits| digits.parse().ok()).unwrap_or(i64::MAX);
+        // A day ahead, for an arrival stamped by a clock ahead of this one.
+        let newest_ms = filter.to_ms.saturating_sub(1).min(cursor_ms).min(now_ms + DAY_MS);
+        let mut day = Period::Day.start_of(newest_ms);
+        let oldest_day = Period::Day.start_of(filter.from_ms);
+        let counted = self.table.figures(provider, Period::Day, oldest_day, now_ms + 2 * DAY_MS).await?;
+        let is_empty = |day: i64| {
+            // The figures follow the events by some seconds.
+            day < Period::Day.start_of(now_ms) - DAY_MS && counted.iter().all(|(counted, _)| *counted != day)
+        };
+        let (mut found, mut looked_at) = (Vec::new(), 0);
+        while day >= oldest_day {
+            if is_empty(day) {
+                day -= DAY_MS;
+                continue;
+            }
+            let asked = limit.clamp(25, 500);
+            let page =
+                self.table.events_of_day(provider, day, &before, i32::try_from(asked).unwrap_or(50)).await?;
+            let is_last = page.len() < asked;
+            for event in page {
+                before = format!("{:013}#{}", event.received_ms, event.id);
+                looked_at += 1;
+                if filter.takes(&event) {
+                    found.push(event);
+                }
+                if found.len() == limit {
+                    return Ok((found, Some(before)));
+                }
+            }
+            if is_last {
+                day -= DAY_MS;
+            }
+            if looked_at >= LOOKED_AT {
+                return Ok((found, Some(before)));
+            }
+        }
+        Ok((found, None))
+    }
+
+    async fn found(&self, provider: &str, id: &str) -> Result<EventItem, Problem> {
+        let is_id = EventId::try_from(id.to_owned()).is_ok() || RequestId::try_from(id.to_owned()).is_ok();
+        let event = if is_id { self.table.event(id, true, self.clock.now()).await? } else { None };
+        event.filter(|event| event.provider == provider).ok_or_else(|| {
+            Problem::not_found(format!(
+                "{provider} has no delivery of this id, or it is older than 30 days, or it is not processed yet."
+            ))
+        })
+    }
+
+    pub(super) async fn delivery(&self, provider: &str, id: &str) -> Result<DeliveryDetail, Problem> {
+        let event = self.found(provider, id).await?;
+        let module = tillwatch_providers::named(provider);
+        let packed = match &event.payload {
+            PayloadAt::Here(packed) => Some(packed.clone()),
+            PayloadAt::Stored(name) => {
+                self.payloads.get(name, self.clock.now()).await.map_err(|error| Problem::ours(&error))?
+            }
+            PayloadAt::Nowhere => None,
+        };
+        let unpacked = packed.map(|packed| payload::unpack(module, &packed)).transpose();
+        let (headers, body) = unpacked.map_err(|error| Problem::ours(&error))?.unwrap_or_default();
+        let mut records = Vec::new();
+        if let (Some(module), false) = (module, event.outcome == Outcome::Rejected)
+            && let Ok(events) = module.parse(&headers, &body)
+        {
+            let said = events.into_iter().find(|said| said.dedupe.event_id().as_str() == event.id);
+            for change in said.iter().filter(|said| !said.test).flat_map(|said| &said.changes) {
+                let record = self.table.record(&change.record, true).await?.map(|stored| stored.record);
+                let digits = event.id.trim_start_matches("evt_");
+                let seen = record.as_ref().and_then(|record| {
+                    record.seen.iter().find(|seen| seen.event == digits && seen.revision == change.revision)
+                });
+                records.push(TouchedRecord {
+                    path: format!("/records/{}", change.record),
+                    effect: seen
+                        .and_then(|seen| serde_json::to_value(seen.effect).ok())
+                        .and_then(|name| name.as_str().map(str::to_owned)),
+                    status_from: seen
+                        .and_then(|seen| seen.transition)
+                        .and_then(|transition| transition.from)
+                        .map(tillwatch_domain::Status::name),
+                    status_to: change.status.name(),
+                    status_now: record.as_ref().map(|record| record.status.name()),
+                });
+            }
+        }
+        let text = String::from_utf8(body);
+        let (body, body_base64) = match text {
+            Ok(text) => (Some(text), None),
+            Err(error) => (None, Some(BASE64_STANDARD.encode(error.as_bytes()))),
+        };
+        Ok(DeliveryDetail {
+            delivery: Delivery::of(&event),
+            occurred_at: event.occurred_ms.map(rfc3339),
+            request_id: event.request_id,
+            signing_key: event.key,
+            headers: headers.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            body,
+            body_base64,
+            records,
+        })
+    }
+
+    pub(super) async fn retry(&self, provider: &str, id: &str) -> Result<Retried, Problem> {
+        let event = self.found(provider, id).await?;
+        let refused = |detail: &str| Problem::new(409, "not-retryable", "It can't be tried again", detail);
+        match event.outcome {
+            Outcome::Parked | Outcome::Failed | Outcome::Held | Outcome::UnknownConnection => {}
+            Outcome::Applied | Outcome::Superseded | Outcome::Ignored => {
+                return Err(refused("It has taken effect, and does so once."));
+            }
+            Outcome::Rejected => {
+                return Err(refused(
+                    "It was not believed. Mend the cause and let the provider send it again.",
+                ));
+            }
+        }
+        if event.key.is_none() {
+            return Err(refused("It was no envelope of ours, so there is nothing to process."));
+        }
+        send_again(&*self.queue, &event, 0).await.map_err(|error| Problem::ours(&error))?;
+        Ok(Retried { id: event.id, status: "queued" })
+    }
+}

@@ -1,0 +1,197 @@
+//! What lies on the queue: a versioned envelope around what arrived.
+
+#![expect(
+    clippy::disallowed_types,
+    reason = "what serde derives for tagged enums names floats; none is held here"
+)]
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde::{Deserialize, Serialize};
+use tillwatch_domain::{Cause, RequestId};
+use tillwatch_platform::table::PayloadAt;
+
+/// A message of the event queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Message {
+    /// A request, accepted or rejected.
+    Request(Envelope),
+    /// Rejected requests that were above the cap, counted together.
+    Shed(Shed),
+    /// The schedule's sign of life: what comes through the queue each minute.
+    Heartbeat {
+        /// When it was sent.
+        at: String,
+    },
+}
+
+/// A request on its way to the processor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// The request's id.
+    pub id: RequestId,
+    /// The provider's name.
+    pub provider: String,
+    /// When it arrived, Unix milliseconds.
+    pub received_ms: i64,
+    /// Whether it was believed.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+    /// The body's size in bytes, before compression.
+    pub size: u64,
+    /// Where it came from, shortened so that it names no person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// The headers and body.
+    #[serde(flatten)]
+    pub payload: Payload,
+    /// How many attempts were made before this message was sent.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub attempts: u32,
+}
+
+/// Whether a request was believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Yes: this live signing key matched, the newest being 0.
+    Accepted(u32),
+    /// No.
+    Rejected(Cause),
+}
+
+/// Where the headers and body are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Payload {
+    /// Here, packed (see [`crate::payload`]) and in base64, for SQS refuses some characters.
+    Packed(String),
+    /// In the payload store, packed, under this name.
+    Stored(String),
+    /// Not kept.
+    Omitted(()),
+}
+
+/// The sum of rejected requests above the cap.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shed {
+    /// The sum's own id.
+    pub id: RequestId,
+    /// The provider's name.
+    pub provider: String,
+    /// When the first of them arrived, Unix milliseconds.
+    pub received_ms: i64,
+    /// Why they were rejected.
+    pub cause: Cause,
+    /// How many they are.
+    pub count: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Versioned<M> {
+    v: u8,
+    #[serde(flatten)]
+    message: M,
+}
+
+/// The version that is written. Older ones are read for as long as a message may lie on the queue: 14 days.
+const VERSION: u8 = 1;
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde asks for")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
+/// A message that is not one of ours, or of a version not known here. Says nothing of its text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the message is not an envelope of a known version")]
+pub struct NotAnEnvelope;
+
+impl Message {
+    /// As the queue's text.
+    pub fn to_text(&self) -> String {
+        serde_json::to_string(&Versioned { v: VERSION, message: self })
+            .expect("an envelope has only JSON in it")
+    }
+
+    /// From the queue's text.
+    pub fn from_text(text: &str) -> Result<Self, NotAnEnvelope> {
+        let versioned: Versioned<Self> = serde_json::from_str(text).map_err(|_| NotAnEnvelope)?;
+        if versioned.v == VERSION { Ok(versioned.message) } else { Err(NotAnEnvelope) }
+    }
+
+    /// Whose message it is, for fair queues.
+    pub fn group(&self) -> &str {
+        match self {
+            Self::Request(envelope) => &envelope.provider,
+            Self::Shed(shed) => &shed.provider,
+            Self::Heartbeat { .. } => "heartbeat",
+        }
+    }
+}
+
+impl Payload {
+    /// Packed bytes, on the queue.
+    pub fn packed(bytes: &[u8]) -> Self {
+        Self::Packed(BASE64_STANDARD.encode(bytes))
+    }
+
+    /// The same for the table.
+    pub fn for_table(&self) -> Result<PayloadAt, NotAnEnvelope> {
+        Ok(match self {
+            Self::Packed(text) => PayloadAt::Here(BASE64_STANDARD.decode(text).map_err(|_| NotAnEnvelope)?),
+            Self::Stored(name) => PayloadAt::Stored(name.clone()),
+            Self::Omitted(()) => PayloadAt::Nowhere,
+        })
+    }
+
+    /// The same from the table.
+    pub fn from_table(payload: &PayloadAt) -> Self {
+        match payload {
+            PayloadAt::Here(bytes) => Self::packed(bytes),
+            PayloadAt::Stored(name) => Self::Stored(name.clone()),
+            PayloadAt::Nowhere => Self::Omitted(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_envelope_comes_back_as_it_was_and_looks_as_documented() {
+        let message = Message::Request(Envelope {
+            id: RequestId::try_from(format!("req_{:032x}", 7)).unwrap(),
+            provider: "square".into(),
+            received_ms: 1_795_474_980_000,
+            verdict: Verdict::Rejected(Cause::WrongSignature),
+            size: 2,
+            source: None,
+            payload: Payload::packed(b"{}"),
+            attempts: 0,
+        });
+        let text = message.to_text();
+        assert_eq!(
+            text,
+            r#"{"v":1,"kind":"request","id":"req_00000000000000000000000000000007","provider":"square","received_ms":1795474980000,"rejected":"wrong_signature","size":2,"packed":"e30="}"#
+        );
+        assert_eq!(Message::from_text(&text), Ok(message));
+    }
+
+    #[test]
+    fn the_schedules_heartbeat_is_read() {
+        let text = r#"{"v":1,"kind":"heartbeat","at":"2026-11-23T23:00:00Z"}"#;
+        assert!(matches!(Message::from_text(text), Ok(Message::Heartbeat { .. })));
+    }
+
+    #[test]
+    fn other_versions_and_other_texts_are_refused() {
+        for text in
+            ["", "{}", "hello", r#"{"v":2,"kind":"heartbeat","at":""}"#, r#"{"kind":"heartbeat","at":""}"#]
+        {
+            assert_eq!(Message::from_text(text), Err(NotAnEnvelope), "{text}");
+        }
+    }
+}

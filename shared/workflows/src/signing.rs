@@ -1,0 +1,198 @@
+//! The providers' settings, cached: read at most once a minute, and once more when a signature does not match, so that
+//! a secret changed at its source works at once.
+//!
+//! That second reading must not be an attacker's to spend. What was read within the last second is fresh enough for
+//! everyone; within that second each source may have one more reading every ten seconds, and all sources together have
+//! a few. So noise costs at most a handful of readings a second, and can't keep a real rotation from being seen.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use secrecy::ExposeSecret;
+use tillwatch_platform::secrets::{Secrets, SecretsError};
+use tillwatch_providers::Settings;
+use tokio::sync::Mutex;
+
+/// How long settings are used without being read again.
+const KEPT: Duration = Duration::from_mins(1);
+/// How long a reading is fresh enough to settle a verdict.
+const FRESH: Duration = Duration::from_secs(1);
+/// How often one source may cause a reading within that time.
+const PER_SOURCE: Duration = Duration::from_secs(10);
+/// How many such readings there may be, all sources together, until the next ordinary one.
+const EXTRA: usize = 4;
+/// How many sources are remembered.
+const SOURCES: usize = 1024;
+
+/// Why there are no settings to verify with. Ours: the sender is asked to come again.
+#[derive(Debug, thiserror::Error)]
+pub enum NoSettings {
+    /// The store could not be read, and nothing was read before.
+    #[error(transparent)]
+    Store(#[from] SecretsError),
+    /// The store has nothing for the provider.
+    #[error("no secret is stored for {0}")]
+    Missing(String),
+    /// What is stored is not a JSON object of settings.
+    #[error("the secret stored for {0} is not a JSON object of settings")]
+    Malformed(String),
+}
+
+/// One provider's settings from the store.
+pub struct SettingsCache {
+    secrets: Arc<dyn Secrets>,
+    secret: String,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    read: Option<(Arc<Settings>, Timestamp)>,
+    extra: usize,
+    sources: HashMap<String, Timestamp>,
+}
+
+fn within(moment: Timestamp, now: Timestamp, span: Duration) -> bool {
+    now.duration_since(moment).unsigned_abs() < span
+}
+
+impl SettingsCache {
+    /// A cache over the secret of this name.
+    pub fn new(secrets: Arc<dyn Secrets>, secret: String) -> Self {
+        Self { secrets, secret, state: Mutex::default() }
+    }
+
+    /// The settings, at most a minute old. When the store can't be read, older ones are better than none.
+    pub async fn current(&self, now: Timestamp) -> Result<Arc<Settings>, NoSettings> {
+        let mut state = self.state.lock().await;
+        match &state.read {
+            Some((settings, at)) if within(*at, now, KEPT) => Ok(settings.clone()),
+            Some((settings, _)) => {
+                let old = settings.clone();
+                match self.read(&mut state, now).await {
+                    Err(NoSettings::Store(error)) => {
+                        tracing::warn!(%error, "going on with the settings read before");
+                        Ok(old)
+                    }
+                    other => other,
+                }
+            }
+            None => self.read(&mut state, now).await,
+        }
+    }
+
+    /// The settings read anew after they failed to verify a request from `source`; none, if that would be one reading
+    /// too many, or if nothing newer could be read.
+    pub async fn after_failure(
+        &self,
+        source: &str,
+        failed: &Arc<Settings>,
+        now: Timestamp,
+    ) -> Option<Arc<Settings>> {
+        let mut state = self.state.lock().await;
+        if let Some((settings, at)) = state.read.clone() {
+            if !Arc::ptr_eq(&settings, failed) {
+                return Some(settings);
+            }
+            if within(at, now, FRESH) && !state.may_read_again(source, now) {
+                return None;
+            }
+        }
+        self.read(&mut state, now).await.ok()
+    }
+
+    async fn read(&self, state: &mut State, now: Timestamp) -> Result<Arc<Settings>, NoSettings> {
+        let secret = self.secrets.read(&self.secret).await?;
+        let secret = secret.ok_or_else(|| NoSettings::Missing(self.secret.clone()))?;
+        let settings = serde_json::from_str(secret.expose_secret())
+            .map_err(|_| NoSettings::Malformed(self.secret.clone()))?;
+        let settings = Arc::new(settings);
+        let fresh = state.read.as_ref().is_some_and(|(_, at)| within(*at, now, FRESH));
+        if !fresh {
+            state.extra = 0;
+        }
+        state.read = Some((Arc::clone(&settings), now));
+        Ok(settings)
+    }
+}
+
+impl State {
+    fn may_read_again(&mut self, source: &str, now: Timestamp) -> bool {
+        self.sources.retain(|_, at| within(*at, now, PER_SOURCE));
+        if self.extra >= EXTRA || self.sources.len() >= SOURCES || self.sources.contains_key(source) {
+            return false;
+        }
+        self.extra += 1;
+        self.sources.insert(source.to_owned(), now);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use async_trait::async_trait;
+    use secrecy::SecretString;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Store {
+        readings: AtomicUsize,
+        down: std::sync::atomic::AtomicBool,
+    }
+
+    #[async_trait]
+    impl Secrets for Store {
+        async fn read(&self, _: &str) -> Result<Option<SecretString>, SecretsError> {
+            if self.down.load(Ordering::SeqCst) {
+                return Err(SecretsError { cause: "down".into() });
+            }
+            self.readings.fetch_add(1, Ordering::SeqCst);
+            Ok(Some(r#"{"signing_keys":["k"]}"#.to_owned().into()))
+        }
+    }
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millisecond(1_795_474_980_000 + millis).unwrap()
+    }
+
+    #[tokio::test]
+    async fn settings_are_read_once_a_minute() {
+        let store = Arc::new(Store::default());
+        let cache = SettingsCache::new(store.clone(), "square".into());
+        for millis in [0, 30_000, 59_999, 60_000, 119_999] {
+            cache.current(at(millis)).await.unwrap();
+        }
+        assert_eq!(store.readings.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn old_settings_outlive_a_store_that_is_down_and_none_are_an_error() {
+        let store = Arc::new(Store::default());
+        let cache = SettingsCache::new(store.clone(), "square".into());
+        cache.current(at(0)).await.unwrap();
+        store.down.store(true, Ordering::SeqCst);
+        assert!(cache.current(at(600_000)).await.is_ok());
+        let empty = SettingsCache::new(store, "square".into());
+        assert!(matches!(empty.current(at(0)).await, Err(NoSettings::Store(_))));
+    }
+
+    #[tokio::test]
+    async fn noise_from_many_sources_costs_few_readings_and_never_the_next_one() {
+        let store = Arc::new(Store::default());
+        let cache = SettingsCache::new(store.clone(), "square".into());
+        for number in 0..10_000 {
+            let now = at(number / 10);
+            let settings = cache.current(now).await.unwrap();
+            cache.after_failure(&format!("source {number}"), &settings, now).await;
+        }
+        assert!(store.readings.load(Ordering::SeqCst) <= 1 + EXTRA, "{:?}", store.readings);
+        let now = at(2_100);
+        let settings = cache.current(now).await.unwrap();
+        assert!(cache.after_failure("the provider", &settings, now).await.is_some());
+    }
+}

@@ -1,0 +1,8 @@
+//! Shopify's signature header.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| tillwatch_fuzz::signature(
+    &tillwatch_providers::shopify::Shopify,
+    "x-shopify-hmac-sha256",
+    input
+));

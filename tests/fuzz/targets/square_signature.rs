@@ -1,0 +1,8 @@
+//! Square's signature header.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| tillwatch_fuzz::signature(
+    &tillwatch_providers::square::Square,
+    "x-square-hmacsha256-signature",
+    input
+));

@@ -1,0 +1,72 @@
+//! Senders: requests as providers make them, signed by the module under test's own rule (the vectors hold that rule to
+//! the providers').
+
+use aws_lambda_events::encodings::Body;
+use aws_lambda_events::event::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use jiff::Timestamp;
+use tillwatch_providers::{Headers, Provider, Settings};
+
+/// The provider of that name.
+pub fn provider(name: &str) -> &'static dyn Provider {
+    tillwatch_providers::named(name).expect("the provider is built")
+}
+
+/// A request, ready to be sent or tampered with.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    /// The provider's name.
+    pub provider: String,
+    /// Its headers.
+    pub headers: Headers,
+    /// Its body.
+    pub body: Vec<u8>,
+}
+
+/// A sample of this kind and number, signed.
+pub fn sample(provider_name: &str, kind: &str, number: u64, at: Timestamp, settings: &Settings) -> Sent {
+    let (headers, body) = provider(provider_name).sample(kind, number, at).expect("the kind is sampled");
+    signed(provider_name, headers, body, at, settings)
+}
+
+/// This body, signed.
+pub fn signed(name: &str, headers: Headers, body: Vec<u8>, at: Timestamp, settings: &Settings) -> Sent {
+    let signature = provider(name).sign(settings, &body, at).expect("the settings can sign");
+    let headers = headers.iter().chain(signature.iter()).collect();
+    Sent { provider: name.to_owned(), headers, body }
+}
+
+impl Sent {
+    /// The event that API Gateway makes of it.
+    pub fn event(&self) -> ApiGatewayV2httpRequest {
+        let mut event = ApiGatewayV2httpRequest::default();
+        event.raw_path = Some(format!("/webhooks/{}", self.provider));
+        event.request_context.http.method = http::Method::POST;
+        event.request_context.http.source_ip = Some("203.0.113.7".to_owned());
+        for (name, value) in self.headers.iter() {
+            let name: http::HeaderName = name.parse().expect("a header name");
+            let value = match event.headers.get(&name) {
+                Some(before) => format!("{},{value}", before.to_str().unwrap_or_default()),
+                None => value.to_owned(),
+            };
+            event.headers.insert(name, value.parse().expect("a header value"));
+        }
+        match String::from_utf8(self.body.clone()) {
+            Ok(text) => event.body = Some(text),
+            Err(error) => {
+                event.body = Some(BASE64_STANDARD.encode(error.as_bytes()));
+                event.is_base64_encoded = true;
+            }
+        }
+        event
+    }
+}
+
+/// The body of an answer as JSON.
+pub fn json(answer: &ApiGatewayV2httpResponse) -> serde_json::Value {
+    match &answer.body {
+        Some(Body::Text(text)) => serde_json::from_str(text).unwrap_or_default(),
+        _ => serde_json::Value::Null,
+    }
+}

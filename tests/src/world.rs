@@ -1,0 +1,243 @@
+//! A world for one test: a stack on temporary files, a clock that stands still, secrets that can be changed, and faults
+//! at every port. What is accepted survives [`World::restart`], as it survives the end of a process.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_lambda_events::event::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use jiff::Timestamp;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use tillwatch::embedded::DataFolder;
+use tillwatch::ports::Storage;
+use tillwatch::stack::{Polled, Ports, Stack, Tailed};
+use tillwatch_domain::retry::RetryPolicy;
+use tillwatch_platform::clock::Clock;
+use tillwatch_platform::metrics::Metrics;
+use tillwatch_platform::payloads::{Folder, Payloads};
+use tillwatch_platform::secrets::{Secrets, SecretsError};
+use tillwatch_platform::table::LocalEndpoint;
+use tillwatch_providers::Settings;
+
+use crate::faults::{Faults, Faulty};
+use crate::sender::{Sent, json};
+
+/// The operator's token of every world.
+pub const TOKEN: &str = "operator-token-of-the-tests";
+/// The notification URL that Square signs here.
+pub const SQUARE_URL: &str = "https://hooks.example.com/webhooks/square";
+/// When every world begins: 2026-11-23T23:00:00Z.
+pub const BEGINNING_MS: i64 = 1_795_474_800_000;
+
+/// A clock that moves when it is told to.
+#[derive(Clone)]
+pub struct FakeClock(Arc<AtomicI64>);
+
+impl Clock for FakeClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millisecond(self.0.load(Ordering::SeqCst)).unwrap()
+    }
+}
+
+/// Secrets that a test can change at their source.
+#[derive(Default)]
+pub struct FakeSecrets(Mutex<BTreeMap<String, Value>>);
+
+#[async_trait]
+impl Secrets for FakeSecrets {
+    async fn read(&self, name: &str) -> Result<Option<SecretString>, SecretsError> {
+        Ok(self.0.lock().unwrap().get(name).map(|value| value.to_string().into()))
+    }
+}
+
+impl FakeSecrets {
+    /// Puts a secret, or takes it away.
+    pub fn put(&self, name: &str, value: Option<Value>) {
+        let mut secrets = self.0.lock().unwrap();
+        match value {
+            Some(value) => secrets.insert(name.to_owned(), value),
+            None => secrets.remove(name),
+        };
+    }
+}
+
+/// See the module's head.
+pub struct World {
+    folder: std::path::PathBuf,
+    _temporary: tempfile::TempDir,
+    data: Option<DataFolder>,
+    clock: FakeClock,
+    /// The secrets at their source.
+    pub secrets: Arc<FakeSecrets>,
+    /// What goes wrong in the present process.
+    pub faults: Arc<Faults>,
+    /// The metrics of the present process.
+    pub metrics: Arc<Metrics>,
+    stack: Option<Arc<Stack>>,
+    payloads: Option<Arc<dyn Payloads>>,
+}
+
+/// The settings that every world's secrets begin with.
+pub fn settings(provider: &str) -> Settings {
+    serde_json::from_value(secret(provider)).unwrap()
+}
+
+fn secret(provider: &str) -> Value {
+    match provider {
+        "square" => json!({"signing_keys": ["square-key"], "notification_url": SQUARE_URL}),
+        other => json!({"signing_keys": [format!("{other}-key")]}),
+    }
+}
+
+impl World {
+    /// A new world in which nothing has happened yet.
+    pub async fn new() -> Self {
+        let temporary = tempfile::tempdir().unwrap();
+        let mut world = Self {
+            folder: temporary.path().join("data"),
+            _temporary: temporary,
+            data: None,
+            clock: FakeClock(Arc::new(AtomicI64::new(BEGINNING_MS))),
+            secrets: Arc::default(),
+            faults: Arc::default(),
+            metrics: Arc::new(Metrics::kept()),
+            stack: None,
+            payloads: None,
+        };
+        for provider in tillwatch_providers::ALL {
+            world.secrets.put(provider.name(), Some(secret(provider.name())));
+        }
+        world.secrets.put("console", Some(json!({"tokens": [TOKEN]})));
+        world.restart().await;
+        world
+    }
+
+    /// Ends the process, if one runs, and starts the next one on what the last one left.
+    pub async fn restart(&mut self) {
+        self.stack = None;
+        self.data = None;
+        let data = DataFolder::open(&self.folder).unwrap();
+        let clock = self.clock.clone();
+        let now = Arc::new(move || clock.now().as_millisecond());
+        let storage = Storage::open(&data, now).await.unwrap();
+        self.data = Some(data);
+        self.faults = Arc::default();
+        let faults = self.faults.clone();
+        let payloads = self.payloads.clone();
+        let payloads = payloads.unwrap_or_else(|| Arc::new(Folder::new(self.folder.join("payloads"))));
+        let secrets: Arc<dyn Secrets> = self.secrets.clone();
+        self.stack = Some(Arc::new(Stack::new(Ports {
+            clock: Arc::new(self.clock.clone()),
+            table: Arc::new(Faulty::<dyn LocalEndpoint> { faults: faults.clone(), port: storage.table }),
+            stream: Arc::new(Faulty::<dyn Tailed> { faults: faults.clone(), port: storage.stream }),
+            events: Arc::new(Faulty::<dyn Polled> { faults: faults.clone(), port: storage.events }),
+            dead_letters: Arc::new(Faulty::<dyn Polled> {
+                faults: faults.clone(),
+                port: storage.dead_letters,
+            }),
+            payloads: Arc::new(Faulty::<dyn Payloads> { faults: faults.clone(), port: payloads }),
+            secrets: Arc::new(Faulty::<dyn Secrets> { faults, port: secrets }),
+            metrics: self.metrics.clone(),
+            policy: RetryPolicy::default(),
+        })));
+    }
+
+    /// Starts the next process with another store for large payloads.
+    pub async fn restart_with_payloads(&mut self, payloads: Arc<dyn Payloads>) {
+        self.payloads = Some(payloads);
+        self.restart().await;
+    }
+
+    /// The running process.
+    pub fn stack(&self) -> &Arc<Stack> {
+        self.stack.as_ref().unwrap()
+    }
+
+    /// The present moment.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Lets time pass.
+    pub fn pass(&self, span: Duration) {
+        self.clock.0.fetch_add(i64::try_from(span.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
+    /// Sends a request; its answer.
+    pub async fn send(&self, sent: &Sent) -> ApiGatewayV2httpResponse {
+        self.stack().http(sent.event()).await
+    }
+
+    /// Sends a request; the status of its answer.
+    pub async fn post(&self, sent: &Sent) -> i64 {
+        self.send(sent).await.status_code
+    }
+
+    /// Processes and counts what is there now, until nothing is left to be received. Failures end it early, as they end
+    /// a process' turn.
+    pub async fn work(&self) {
+        for dead_letters in [false, true] {
+            while let Ok(1..) = self.stack().process_batch(dead_letters).await {}
+        }
+        while let Ok(1..) = self.stack().roll_up_batch().await {}
+    }
+
+    /// Lets so much time pass that everything in flight, waiting for another attempt or due has its turn, and does the
+    /// work.
+    pub async fn settle(&self) {
+        for _ in 0..40 {
+            self.pass(Duration::from_secs(400));
+            let _ = self.stack().heartbeat(self.now()).await;
+            self.work().await;
+        }
+    }
+
+    /// An operator's request; status and body.
+    pub async fn ask(&self, method: &str, path_and_query: &str) -> (i64, Value) {
+        self.ask_as(method, path_and_query, Some(TOKEN)).await
+    }
+
+    /// The same with another token, or none.
+    pub async fn ask_as(&self, method: &str, path_and_query: &str, token: Option<&str>) -> (i64, Value) {
+        let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
+        let mut event = ApiGatewayV2httpRequest::default();
+        event.raw_path = Some(path.to_owned());
+        event.raw_query_string = Some(query.to_owned());
+        event.request_context.http.method = method.parse().unwrap();
+        event.request_context.http.path = Some(path.to_owned());
+        if let Some(token) = token {
+            event.headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
+        }
+        let answer = self.stack().http(event).await;
+        (answer.status_code, json(&answer))
+    }
+
+    /// An operator's request that must succeed.
+    pub async fn get(&self, path_and_query: &str) -> Value {
+        let (status, body) = self.ask("GET", path_and_query).await;
+        assert_eq!(status, 200, "{path_and_query}: {body}");
+        body
+    }
+
+    /// All deliveries of a provider, page by page.
+    pub async fn deliveries(&self, provider: &str) -> Vec<Value> {
+        let mut all = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let page = self.get(&format!("/webhooks/deliveries/{provider}?limit=500{cursor}")).await;
+            all.extend(page["deliveries"].as_array().unwrap().iter().cloned());
+            match page["next"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return all,
+            }
+        }
+    }
+
+    /// A provider's figures.
+    pub async fn health(&self, provider: &str) -> Value {
+        self.get("/webhooks/health").await["providers"][provider].clone()
+    }
+}

@@ -1,0 +1,58 @@
+//! Requests whose signatures were made by official libraries, or altered, get the verdict they must get.
+//!
+//! `vectors/signatures.json` was computed outside this project; each entry says where its signature comes from.
+
+use tillwatch_providers::vectors::{Vector, Verdict, judge};
+
+fn vectors() -> Vec<Vector> {
+    serde_json::from_str(include_str!("vectors/signatures.json")).expect("the vectors are a list")
+}
+
+/// How many webhook vectors each provider that is built has, so that none is passed over unseen.
+const JUDGED: [(&str, usize); 3] = [("square", 7), ("shopify", 7), ("stripe", 10)];
+
+#[test]
+fn every_webhook_of_a_built_provider_gets_its_verdict() {
+    for (provider, count) in JUDGED {
+        let judged: Vec<_> = vectors()
+            .into_iter()
+            .filter(|vector| vector.provider == provider)
+            .map(|vector| (judge(&vector), vector))
+            .filter(|(verdict, _)| !matches!(verdict, Verdict::Unknown(_)))
+            .collect();
+        assert_eq!(judged.len(), count, "{provider}");
+        for (verdict, vector) in judged {
+            assert_eq!(verdict.is_accepted(), vector.valid, "{}: {verdict}", vector.id);
+        }
+    }
+}
+
+#[test]
+fn what_is_no_webhook_of_a_built_provider_is_unknown_and_never_accepted() {
+    for vector in vectors() {
+        let webhook = JUDGED.iter().any(|(provider, _)| *provider == vector.provider)
+            && !["shopify-oauth", "shopify-appproxy"].contains(&vector.scheme.as_str());
+        let verdict = judge(&vector);
+        assert_eq!(matches!(verdict, Verdict::Unknown(_)), !webhook, "{}: {verdict}", vector.id);
+    }
+}
+
+#[test]
+fn a_refusal_says_its_cause() {
+    let cause = |id: &str| {
+        let vector = vectors().into_iter().find(|vector| vector.id == id).expect("a vector of that name");
+        judge(&vector).to_string()
+    };
+    assert_eq!(cause("square-invalid-url-mismatch"), "rejected wrong_signature");
+    assert_eq!(cause("square-invalid-missing-header"), "rejected missing_signature");
+    assert_eq!(cause("shopify-webhook-invalid-empty-body"), "rejected empty_body");
+    assert_eq!(cause("stripe-invalid-too-old"), "rejected stale_timestamp");
+    assert_eq!(cause("stripe-invalid-scheme-v0-only"), "rejected malformed_signature");
+    assert_eq!(cause("stripe-invalid-wrong-secret"), "rejected wrong_signature");
+}
+
+#[test]
+fn an_old_secret_is_told_apart_from_the_new_one() {
+    let vector = vectors().into_iter().find(|vector| vector.id == "shopify-webhook-valid-old-secret");
+    assert_eq!(vector.map(|vector| judge(&vector)), Some(Verdict::Accepted { key: 1 }));
+}
