@@ -1,8 +1,10 @@
 //! Flows through the whole stack, as senders and operators see them.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod flows {
-    pub mod api;
-    pub mod faults;
-    pub mod receiving;
-    pub mod taking_effect;
+    mod api;
+    mod faults;
+    mod receiving;
+    mod taking_effect;
 }

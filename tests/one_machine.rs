@@ -1,5 +1,7 @@
 //! The `tillwatch` command as its user meets it: started, spoken to over HTTP, killed, started again.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

@@ -19,9 +19,15 @@ async fn nothing_is_told_without_a_token_or_with_a_wrong_one() {
     let world = World::new().await;
     for path in PATHS {
         let method = if path.contains("retry") { "POST" } else { "GET" };
-        for token in [None, Some(""), Some("operator-token-of-the-test"), Some("operator-token-of-the-tests2")] {
+        for token in
+            [None, Some(""), Some("operator-token-of-the-test"), Some("operator-token-of-the-tests2")]
+        {
             let (status, body) = world.ask_as(method, path, token).await;
-            assert_eq!((status, &body["type"]), (401, &json!("urn:tillwatch:problem:unauthorized")), "{path}");
+            assert_eq!(
+                (status, &body["type"]),
+                (401, &json!("urn:tillwatch:problem:unauthorized")),
+                "{path}"
+            );
         }
     }
     let (status, _) = world.ask_as("GET", "/openapi.json", None).await;
@@ -31,7 +37,8 @@ async fn nothing_is_told_without_a_token_or_with_a_wrong_one() {
 #[tokio::test]
 async fn without_a_configured_token_nobody_is_let_in() {
     let world = World::new().await;
-    for broken in [None, Some(json!({})), Some(json!({"tokens": []})), Some(json!({"tokens": ["", "short"]}))] {
+    for broken in [None, Some(json!({})), Some(json!({"tokens": []})), Some(json!({"tokens": ["", "short"]}))]
+    {
         world.secrets.put("console", broken);
         for token in ["", "short", "undefined"] {
             assert_eq!(world.ask_as("GET", "/webhooks/health", Some(token)).await.0, 503);
@@ -145,11 +152,15 @@ async fn amounts_come_through_exactly_and_so_do_ids_beyond_two_to_the_53rd() {
     let body = include_str!("../fixtures/shopify/refunds-create.json");
     let headers =
         [("x-shopify-topic", "refunds/create"), ("x-shopify-shop-domain", "test-shop.myshopify.com")];
-    let sent = signed("shopify", headers.into_iter().collect(), body.into(), world.now(), &settings("shopify"));
+    let sent =
+        signed("shopify", headers.into_iter().collect(), body.into(), world.now(), &settings("shopify"));
     assert_eq!(world.post(&sent).await, 200);
     world.work().await;
     let record = world.get("/records/refunds/shopify/890088186047892319").await;
-    assert_eq!((&record["amount"]["value"], &record["amount"]["currency"]), (&json!("155.575"), &json!("JPY")));
+    assert_eq!(
+        (&record["amount"]["value"], &record["amount"]["currency"]),
+        (&json!("155.575"), &json!("JPY"))
+    );
     assert_eq!(record["order_id"], "820982911946154508");
 }
 

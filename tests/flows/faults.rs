@@ -77,7 +77,10 @@ async fn a_failed_event_takes_effect_when_it_is_due_and_the_fault_is_gone() {
     let delivery = world.deliveries("square").await.remove(0);
     assert_eq!(delivery["status"], "applied");
     let health = world.health("square").await;
-    assert_eq!((&health["received"], &health["failed"], &health["applied"]), (&json!(1), &json!(0), &json!(1)));
+    assert_eq!(
+        (&health["received"], &health["failed"], &health["applied"]),
+        (&json!(1), &json!(0), &json!(1))
+    );
 }
 
 async fn parked(world: &World, number: u64) -> String {
@@ -105,7 +108,10 @@ async fn a_parked_event_takes_effect_when_an_operator_tries_it_again_and_only_on
     world.work().await;
     assert_eq!(world.deliveries("square").await[0]["status"], "applied");
     let health = world.get("/webhooks/health?hours=720").await["providers"]["square"].clone();
-    assert_eq!((&health["parked"], &health["applied"], &health["received"]), (&json!(0), &json!(1), &json!(1)));
+    assert_eq!(
+        (&health["parked"], &health["applied"], &health["received"]),
+        (&json!(0), &json!(1), &json!(1))
+    );
     let (status, _) = world.ask("POST", &format!("/webhooks/retry/square/{id}")).await;
     assert_eq!(status, 409, "it has taken effect");
 }
@@ -119,7 +125,10 @@ async fn a_parked_event_takes_effect_when_its_provider_sends_it_again() {
     assert_eq!(world.post(&again).await, 200);
     world.work().await;
     let delivery = world.get(&format!("/webhooks/deliveries/square/{id}")).await;
-    assert_eq!((&delivery["status"], &delivery["received_at"]), (&json!("applied"), &json!("2026-11-23T23:00:00Z")));
+    assert_eq!(
+        (&delivery["status"], &delivery["received_at"]),
+        (&json!("applied"), &json!("2026-11-23T23:00:00Z"))
+    );
 }
 
 #[tokio::test]

@@ -7,6 +7,9 @@ use tillwatch_providers::{Headers, Settings};
 use tillwatch_tests::sender::{Sent, json, provider, sample, signed};
 use tillwatch_tests::world::{SQUARE_URL, World, settings};
 
+/// Square's.
+const SIGNATURE: &str = "x-square-hmacsha256-signature";
+
 async fn one_delivery(world: &World, provider: &str) -> serde_json::Value {
     world.work().await;
     let deliveries = world.deliveries(provider).await;
@@ -28,41 +31,23 @@ async fn a_signed_webhook_of_each_provider_is_accepted_and_takes_effect() {
 
 #[tokio::test]
 async fn a_request_that_is_not_believed_is_answered_with_its_cause_and_kept_under_it() {
-    let square = settings("square");
-    let tampered = |change: fn(&mut Sent)| {
-        let square = square.clone();
-        move |world: &World| {
-            let mut sent = sample("square", "payment.updated", 1, world.now(), &square);
-            change(&mut sent);
-            sent
-        }
-    };
-    let header = "x-square-hmacsha256-signature";
-    let cases: [(&str, i64, Box<dyn Fn(&World) -> Sent>); 7] = [
-        ("wrong_signature", 401, Box::new(tampered(|sent| sent.body.push(b' ')))),
-        ("missing_signature", 401, Box::new(tampered(|sent| sent.headers = Headers::new()))),
-        (
-            "malformed_signature",
-            401,
-            Box::new(tampered(|sent| {
-                sent.headers = Headers::from_iter([("x-square-hmacsha256-signature", "!")]);
-            })),
-        ),
-        (
-            "ambiguous_signature",
-            401,
-            Box::new(tampered(|sent| {
-                let signature = sent.headers.get("x-square-hmacsha256-signature").unwrap().to_owned();
-                sent.headers.push("x-square-hmacsha256-signature", signature);
-            })),
-        ),
-        ("empty_body", 400, Box::new(tampered(|sent| sent.body.clear()))),
-        ("body_too_large", 413, Box::new(tampered(|sent| sent.body = vec![b' '; 5 * 1024 * 1024]))),
-        ("wrong_signature", 401, Box::new(tampered(|sent| sent.body = vec![0xff, 0xfe, 0x00]))),
+    let cases: [(&str, i64, fn(&mut Sent)); 7] = [
+        ("wrong_signature", 401, |sent| sent.body.push(b' ')),
+        ("wrong_signature", 401, |sent| sent.body = vec![0xff, 0xfe, 0x00]),
+        ("missing_signature", 401, |sent| sent.headers = Headers::new()),
+        ("malformed_signature", 401, |sent| sent.headers = Headers::from_iter([(SIGNATURE, "!")])),
+        ("ambiguous_signature", 401, |sent| {
+            let signature = sent.headers.get(SIGNATURE).unwrap().to_owned();
+            sent.headers.push(SIGNATURE, signature);
+        }),
+        ("empty_body", 400, |sent| sent.body.clear()),
+        ("body_too_large", 413, |sent| sent.body = vec![b' '; 5 * 1024 * 1024]),
     ];
-    for (cause, status, case) in cases {
+    for (cause, status, tamper) in cases {
         let world = World::new().await;
-        let answer = world.send(&case(&world)).await;
+        let mut sent = sample("square", "payment.updated", 1, world.now(), &settings("square"));
+        tamper(&mut sent);
+        let answer = world.send(&sent).await;
         assert_eq!(answer.status_code, status, "{cause}");
         assert_eq!(json(&answer)["type"], format!("urn:tillwatch:problem:{cause}"));
         let delivery = one_delivery(&world, "square").await;
@@ -71,7 +56,6 @@ async fn a_request_that_is_not_believed_is_answered_with_its_cause_and_kept_unde
         assert_eq!((&health["rejected_by_cause"][cause], &health["accepted"]), (&json!(1), &json!(0)));
         assert!(!format!("{answer:?}").contains("square-key"), "an answer holds no key");
     }
-    assert!(provider("square").kept_headers().contains(&header));
 }
 
 #[tokio::test]
@@ -80,7 +64,10 @@ async fn a_body_that_claims_to_be_base64_and_is_not_is_refused() {
     let mut event = sample("square", "payment.updated", 1, world.now(), &settings("square")).event();
     event.is_base64_encoded = true;
     let answer = world.stack().http(event).await;
-    assert_eq!((answer.status_code, &json(&answer)["type"]), (400, &json!("urn:tillwatch:problem:unreadable_body")));
+    assert_eq!(
+        (answer.status_code, &json(&answer)["type"]),
+        (400, &json!("urn:tillwatch:problem:unreadable_body"))
+    );
 }
 
 #[tokio::test]
@@ -136,7 +123,9 @@ async fn settings_that_can_verify_nothing_are_our_fault_and_mending_them_needs_n
         world.pass(Duration::from_secs(61));
         assert_eq!(world.post(&sent).await, 503, "{broken:?}");
     }
-    world.secrets.put("square", Some(json!({"signing_keys": ["square-key"], "notification_url": SQUARE_URL})));
+    world
+        .secrets
+        .put("square", Some(json!({"signing_keys": ["square-key"], "notification_url": SQUARE_URL})));
     world.pass(Duration::from_secs(2));
     assert_eq!(world.post(&sent).await, 200);
 }
@@ -178,7 +167,8 @@ async fn a_flood_of_bad_requests_is_capped_in_storage_and_counted_in_full() {
 
 /// A payment whose note makes its body `size` bytes that compress to about half.
 fn large(size: usize) -> Vec<u8> {
-    let (_, body) = provider("square").sample("payment.updated", 7, "2026-11-23T23:00:00Z".parse().unwrap()).unwrap();
+    let (_, body) =
+        provider("square").sample("payment.updated", 7, "2026-11-23T23:00:00Z".parse().unwrap()).unwrap();
     let body = String::from_utf8(body).unwrap();
     let mut state = 1_u64;
     let room = size - body.len() - r#""note":"","#.len();

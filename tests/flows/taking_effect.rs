@@ -43,8 +43,12 @@ async fn an_older_state_that_arrives_later_changes_nothing_and_stands_in_the_his
     let history: Vec<_> =
         record["history"].as_array().unwrap().iter().map(|entry| entry["status"].as_str().unwrap()).collect();
     assert_eq!(history, ["authorized", "completed"]);
-    let statuses: Vec<_> =
-        world.deliveries("square").await.iter().map(|one| one["status"].as_str().unwrap().to_owned()).collect();
+    let statuses: Vec<_> = world
+        .deliveries("square")
+        .await
+        .iter()
+        .map(|one| one["status"].as_str().unwrap().to_owned())
+        .collect();
     assert_eq!(statuses, ["superseded", "applied"], "newest first");
 }
 
@@ -53,7 +57,8 @@ async fn equal_versions_end_in_one_state_whichever_came_first_and_are_said_to_be
     let mut ends = Vec::new();
     for order in [[0, 1], [1, 0]] {
         let world = World::new().await;
-        let bodies = [payment("COMPLETED", 100, world.now(), "a"), payment("COMPLETED", 200, world.now(), "b")];
+        let bodies =
+            [payment("COMPLETED", 100, world.now(), "a"), payment("COMPLETED", 200, world.now(), "b")];
         for index in order {
             assert_eq!(post(&world, bodies[index].clone()).await, 200);
             world.work().await;
@@ -146,7 +151,8 @@ async fn a_verified_body_that_can_not_be_read_is_parked_once_however_often_it_is
 async fn a_change_of_another_accounts_record_is_parked_and_changes_nothing() {
     let world = World::new().await;
     assert_eq!(post(&world, payment("COMPLETED", 100, world.now(), "mine")).await, 200);
-    let theirs = String::from_utf8(payment("CANCELED", 1, world.now() + SignedDuration::from_secs(9), "theirs"));
+    let theirs =
+        String::from_utf8(payment("CANCELED", 1, world.now() + SignedDuration::from_secs(9), "theirs"));
     assert_eq!(post(&world, theirs.unwrap().replace("M1", "M2").into_bytes()).await, 200);
     world.work().await;
     assert_eq!(world.get("/records/payments/square/p1").await["status"], "completed");
@@ -160,7 +166,8 @@ async fn a_poison_message_in_a_batch_of_ten_is_parked_and_the_other_nine_take_ef
         let sent = sample("square", "payment.updated", number, world.now(), &settings("square"));
         assert_eq!(world.post(&sent).await, 200);
     }
-    let poison = Outgoing { body: "\u{1F4A3} not an envelope".into(), group: "square".into(), delay: Duration::ZERO };
+    let poison =
+        Outgoing { body: "\u{1F4A3} not an envelope".into(), group: "square".into(), delay: Duration::ZERO };
     world.stack().ports().events.send(poison).await.unwrap();
     world.work().await;
     assert_eq!(world.health("square").await["applied"], json!(9));

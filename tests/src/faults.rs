@@ -61,6 +61,11 @@ impl Faults {
         *self.down.lock().unwrap() = None;
     }
 
+    /// Nothing more goes wrong by plan.
+    pub fn spare(&self) {
+        *self.plan.lock().unwrap() = None;
+    }
+
     /// Whether the process has ended.
     pub fn is_dead(&self) -> bool {
         self.dead.load(Ordering::SeqCst)

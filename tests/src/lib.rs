@@ -1,6 +1,9 @@
 //! What the suites share: a whole stack on temporary files, with a clock, faults and senders of the test's own.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 pub mod faults;
+pub mod meter;
 pub mod process;
 pub mod sender;
 pub mod world;

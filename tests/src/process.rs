@@ -1,9 +1,11 @@
 //! The real binaries: built, started, spoken to, killed.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -11,10 +13,22 @@ use tillwatch_providers::Settings;
 
 /// A binary of the workspace, built if it is not yet what the sources say.
 pub fn built(package: &str, binary: &str) -> PathBuf {
+    build(package, binary, &[])
+}
+
+fn build(package: &str, binary: &str, profile: &[&str]) -> PathBuf {
+    static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    let name = format!("{package} {binary} {profile:?}");
+    built.entry(name).or_insert_with(|| build_now(package, binary, profile)).clone()
+}
+
+fn build_now(package: &str, binary: &str, profile: &[&str]) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let cargo = std::env!("CARGO");
     let output = Command::new(cargo)
         .args(["build", "--package", package, "--bin", binary, "--message-format=json-render-diagnostics"])
+        .args(profile)
         .current_dir(root)
         .stderr(Stdio::inherit())
         .output()
@@ -42,7 +56,16 @@ pub struct Server {
 impl Server {
     /// Starts one on this folder, at a port that is free.
     pub fn start(data: &Path) -> Self {
-        let mut child = Command::new(built("tillwatch", "tillwatch"))
+        Self::of(&built("tillwatch", "tillwatch"), data)
+    }
+
+    /// The same, optimised: for measuring.
+    pub fn start_release(data: &Path) -> Self {
+        Self::of(&build("tillwatch", "tillwatch", &["--release"]), data)
+    }
+
+    fn of(binary: &Path, data: &Path) -> Self {
+        let mut child = Command::new(binary)
             .args(["serve", "--port", "0", "--data"])
             .arg(data)
             .stdout(Stdio::piped())
@@ -153,7 +176,8 @@ impl Connection {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> std::io::Result<(u16, Vec<u8>)> {
-        let mut request = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n", body.len());
+        let mut request =
+            format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n", body.len());
         for (name, value) in headers {
             request.push_str(&format!("{name}: {value}\r\n"));
         }

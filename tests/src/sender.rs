@@ -31,6 +31,7 @@ pub fn sample(provider_name: &str, kind: &str, number: u64, at: Timestamp, setti
 }
 
 /// This body, signed.
+#[expect(clippy::needless_pass_by_value, reason = "callers make the headers for it")]
 pub fn signed(name: &str, headers: Headers, body: Vec<u8>, at: Timestamp, settings: &Settings) -> Sent {
     let signature = provider(name).sign(settings, &body, at).expect("the settings can sign");
     let headers = headers.iter().chain(signature.iter()).collect();

@@ -23,6 +23,7 @@ use tillwatch_platform::table::LocalEndpoint;
 use tillwatch_providers::Settings;
 
 use crate::faults::{Faults, Faulty};
+use crate::meter::Meter;
 use crate::sender::{Sent, json};
 
 /// The operator's token of every world.
@@ -74,6 +75,8 @@ pub struct World {
     pub secrets: Arc<FakeSecrets>,
     /// What goes wrong in the present process.
     pub faults: Arc<Faults>,
+    /// Counts what is asked of the tables.
+    pub meter: Arc<Meter>,
     /// The metrics of the present process.
     pub metrics: Arc<Metrics>,
     stack: Option<Arc<Stack>>,
@@ -103,6 +106,7 @@ impl World {
             clock: FakeClock(Arc::new(AtomicI64::new(BEGINNING_MS))),
             secrets: Arc::default(),
             faults: Arc::default(),
+            meter: Arc::default(),
             metrics: Arc::new(Metrics::kept()),
             stack: None,
             payloads: None,
@@ -131,7 +135,10 @@ impl World {
         let secrets: Arc<dyn Secrets> = self.secrets.clone();
         self.stack = Some(Arc::new(Stack::new(Ports {
             clock: Arc::new(self.clock.clone()),
-            table: Arc::new(Faulty::<dyn LocalEndpoint> { faults: faults.clone(), port: storage.table }),
+            table: Arc::new(Faulty::<dyn LocalEndpoint> {
+                faults: faults.clone(),
+                port: self.meter.over(storage.table),
+            }),
             stream: Arc::new(Faulty::<dyn Tailed> { faults: faults.clone(), port: storage.stream }),
             events: Arc::new(Faulty::<dyn Polled> { faults: faults.clone(), port: storage.events }),
             dead_letters: Arc::new(Faulty::<dyn Polled> {
@@ -188,8 +195,8 @@ impl World {
     /// Lets so much time pass that everything in flight, waiting for another attempt or due has its turn, and does the
     /// work.
     pub async fn settle(&self) {
-        for _ in 0..40 {
-            self.pass(Duration::from_secs(400));
+        for _ in 0..3 {
+            self.pass(Duration::from_secs(4_000));
             let _ = self.stack().heartbeat(self.now()).await;
             self.work().await;
         }

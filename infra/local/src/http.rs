@@ -121,12 +121,11 @@ fn event(parts: &http::request::Parts, body: &Bytes, peer: SocketAddr) -> ApiGat
     event.request_context.http.source_ip = Some(peer.ip().to_string());
     event.request_context.http.path = event.raw_path.clone();
     event.request_context.http.method = method;
-    match std::str::from_utf8(body) {
-        Ok(text) => event.body = Some(text.to_owned()),
-        Err(_) => {
-            event.body = Some(BASE64_STANDARD.encode(body));
-            event.is_base64_encoded = true;
-        }
+    if let Ok(text) = std::str::from_utf8(body) {
+        event.body = Some(text.to_owned());
+    } else {
+        event.body = Some(BASE64_STANDARD.encode(body));
+        event.is_base64_encoded = true;
     }
     event
 }

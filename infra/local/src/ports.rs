@@ -14,9 +14,7 @@ use crate::embedded::queue::{DeadLetters, Rules, SqliteQueue};
 use crate::embedded::stream::StreamTail;
 use crate::embedded::table::{EmbeddedTable, TableError};
 use crate::embedded::{DataFolder, Now};
-use crate::stack::{
-    DEAD_LETTER_QUEUE, EVENTS_QUEUE, FIGURES_TABLE, MAIN_TABLE, Polled, Received, Tailed,
-};
+use crate::stack::{DEAD_LETTER_QUEUE, EVENTS_QUEUE, FIGURES_TABLE, MAIN_TABLE, Polled, Received, Tailed};
 
 /// After how many receptions without an outcome a message is a dead letter; as in the template. High, for the processor
 /// parks what it can't process long before: only what kills the processor itself comes this far.
@@ -71,6 +69,9 @@ impl Storage {
             Rules { name: DEAD_LETTER_QUEUE, dead_letters: None },
         ];
         let [events, dead_letters] = SqliteQueue::open(&folder.file("queue.db"), rules, &now)?;
+        // The folder is this process' alone, so nobody else has received anything.
+        events.release().await?;
+        dead_letters.release().await?;
         let table = EmbeddedTable::open(&folder.file("table.db"), &now)?;
         create_tables(&table).await?;
         let tail = StreamTail::open(&table, MAIN_TABLE).await?;
@@ -85,10 +86,8 @@ impl Storage {
 }
 
 async fn create_tables(table: &EmbeddedTable) -> Result<(), StorageError> {
-    let tables = [
-        (MAIN_TABLE, schema::main_table(MAIN_TABLE)),
-        (FIGURES_TABLE, schema::figures_table(FIGURES_TABLE)),
-    ];
+    let tables =
+        [(MAIN_TABLE, schema::main_table(MAIN_TABLE)), (FIGURES_TABLE, schema::figures_table(FIGURES_TABLE))];
     for (name, definition) in tables {
         match table.call("CreateTable", definition.to_string().as_bytes()).await {
             (200, _) => {

@@ -158,13 +158,12 @@ async fn process(stack: Arc<Stack>, dead_letters: bool, mut stop: watch::Receive
 async fn roll_up(stack: Arc<Stack>, mut stop: watch::Receiver<bool>) {
     loop {
         match stack.roll_up_batch().await {
-            Ok(0) if *stop.borrow() => return,
+            Ok(0) | Err(_) if *stop.borrow() => return,
             Ok(0) => tokio::select! {
                 () = stack.ports().stream.wait() => {}
                 _ = stop.changed() => {}
             },
             Ok(_) => {}
-            Err(_) if *stop.borrow() => return,
             Err(error) => pause(&error, &mut stop).await,
         }
     }
@@ -172,7 +171,7 @@ async fn roll_up(stack: Arc<Stack>, mut stop: watch::Receiver<bool>) {
 
 /// The schedule.
 async fn beat(stack: Arc<Stack>, mut stop: watch::Receiver<bool>) {
-    let mut minutes = tokio::time::interval(Duration::from_secs(60));
+    let mut minutes = tokio::time::interval(Duration::from_mins(1));
     loop {
         tokio::select! {
             _ = minutes.tick() => {
@@ -242,21 +241,27 @@ fn make_secrets(path: &std::path::Path, address: SocketAddr) -> std::io::Result<
     file.sync_all()
 }
 
-#[expect(clippy::print_stdout, reason = "what the operator is told at the start")]
+/// Tells the operator what runs where. Nobody listening is no reason to stop.
 fn introduce(address: SocketAddr, data: &std::path::Path, secrets: &std::path::Path, token: Option<String>) {
-    println!("Tillwatch is running at http://{address}. Ctrl-C stops it.\n");
-    println!("Webhook URLs");
+    use std::io::Write as _;
+    let mut text = format!("Tillwatch is running at http://{address}. Ctrl-C stops it.\n\nWebhook URLs\n");
     for provider in tillwatch_providers::ALL {
-        println!("  http://{address}/webhooks/{}", provider.name());
+        text.push_str(&format!("  http://{address}/webhooks/{}\n", provider.name()));
     }
-    println!("\nSigning keys      {}", secrets.display());
-    println!("Data              {}", data.display());
-    println!(
-        "Operator's token  {}",
-        token.unwrap_or_else(|| "none: put one into the secrets file".to_owned())
-    );
-    println!("API               http://{address}/openapi.json");
-    println!("\nTry, in another terminal:");
-    println!("  cargo run -- send square --count 10");
-    println!("  cargo run -- events");
+    let token = token.unwrap_or_else(|| "none: put one into the secrets file".to_owned());
+    text.push_str(&format!(
+        "
+Signing keys      {}
+Data              {}
+Operator's token  {token}
+API               http://{address}/openapi.json
+
+Try, in another terminal:
+  cargo run -- send square --count 10
+  cargo run -- events
+",
+        secrets.display(),
+        data.display(),
+    ));
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }

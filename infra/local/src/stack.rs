@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tillwatch_domain::retry::RetryPolicy;
 use tillwatch_functions::processor::{Handler, Source};
+use tillwatch_functions::webhook::{HttpContext, RequestContext, WebhookAnswer, WebhookEvent};
 use tillwatch_functions::{console, rollup, webhook};
 use tillwatch_platform::clock::Clock;
 use tillwatch_platform::metrics::Metrics;
@@ -40,7 +41,7 @@ pub const BATCH: usize = 10;
 /// How long the processor may take over a batch, as in the template.
 pub const PROCESSOR_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a received message stays invisible: six times as long, as AWS advises.
-pub const VISIBILITY: Duration = Duration::from_secs(180);
+pub const VISIBILITY: Duration = Duration::from_mins(3);
 
 /// A message as a queue gives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -165,7 +166,7 @@ impl Stack {
         let provider = path.strip_prefix("/webhooks/").and_then(|name| self.webhooks.get(name));
         match provider {
             Some(receiver) if event.request_context.http.method == http::Method::POST => {
-                webhook::handle(receiver, event).await
+                from_webhook(webhook::handle(receiver, to_webhook(event)).await)
             }
             _ => {
                 let request = lambda_http::request::LambdaRequest::ApiGatewayV2(event).into();
@@ -238,6 +239,29 @@ fn message(received: &Received, queue: &str) -> SqsMessage {
         HashMap::from([("ApproximateReceiveCount".to_owned(), received.receive_count.to_string())]);
     message.event_source_arn = Some(format!("arn:aws:sqs:local:000000000000:{queue}"));
     message
+}
+
+/// What the webhook function reads of the event.
+fn to_webhook(event: ApiGatewayV2httpRequest) -> WebhookEvent {
+    let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let headers = event.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+    let http = HttpContext { source_ip: event.request_context.http.source_ip.unwrap_or_default() };
+    WebhookEvent {
+        headers,
+        body: event.body,
+        is_base64_encoded: event.is_base64_encoded,
+        request_context: RequestContext { http },
+    }
+}
+
+fn from_webhook(webhook: WebhookAnswer) -> ApiGatewayV2httpResponse {
+    let mut answer = ApiGatewayV2httpResponse::default();
+    answer.status_code = i64::from(webhook.status_code);
+    for (name, value) in webhook.headers {
+        answer.headers.insert(name, http::HeaderValue::from_static(value));
+    }
+    answer.body = Some(Body::Text(webhook.body));
+    answer
 }
 
 fn answer(response: http::Response<Body>) -> ApiGatewayV2httpResponse {

@@ -218,7 +218,7 @@ impl Processor {
         for event in &events {
             match self.event(incoming, &envelope, event).await {
                 Ok(outcome) => {
-                    reports.push(self.report(&envelope, outcome.map_or("duplicate", Outcome::name)))
+                    reports.push(self.report(&envelope, outcome.map_or("duplicate", Outcome::name)));
                 }
                 Err(failure) => {
                     let mut processed =

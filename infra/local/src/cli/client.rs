@@ -165,36 +165,66 @@ pub(super) fn failed(url: &Url, error: reqwest::Error) -> ApiError {
 pub(super) struct Api {
     client: Client,
     url: Url,
-    token: Result<SecretString, NoToken>,
-    from: String,
+    token: Token,
 }
 
-/// Why there is no token to show.
-enum NoToken {
-    /// The file's tokens are for this machine's stack alone.
+/// The operator's token, and where it was found or is not.
+enum Token {
+    /// In the environment.
+    Variable(SecretString),
+    /// In the secrets file of that name.
+    File(SecretString, String),
+    /// Not in the secrets file of that name, or there is no such file.
+    NotIn(String),
+    /// Not looked for in a file: those tokens are for a stack on this machine, and no other should see them.
     Elsewhere,
-    /// The file has none.
-    NotThere(String),
+}
+
+impl Token {
+    fn find(args: &StackArgs) -> Result<Self, SecretsError> {
+        if let Some(token) = config::optional(TOKEN) {
+            return Ok(Self::Variable(token.into()));
+        }
+        if !is_this_machine(&args.url) {
+            return Ok(Self::Elsewhere);
+        }
+        let file = args.secrets.display().to_string();
+        let token = match SecretsFile::read(&args.secrets) {
+            Ok(file) => file.token()?,
+            Err(SecretsError::Missing(_)) => None,
+            Err(error) => return Err(error),
+        };
+        Ok(match token {
+            Some(token) => Self::File(token, file),
+            None => Self::NotIn(file),
+        })
+    }
+
+    fn secret(&self) -> Option<&SecretString> {
+        match self {
+            Self::Variable(token) | Self::File(token, _) => Some(token),
+            Self::NotIn(_) | Self::Elsewhere => None,
+        }
+    }
+
+    /// What to do about it when the stack refuses.
+    fn advice(&self) -> String {
+        match self {
+            Self::Variable(_) => format!("it does not know the one in {TOKEN}"),
+            Self::File(_, file) => {
+                format!("it does not know the one in {file}. Put the right one into {TOKEN}")
+            }
+            Self::NotIn(file) => format!("put it into {TOKEN}, for there is none in {file}"),
+            Self::Elsewhere => format!("put it into {TOKEN}"),
+        }
+    }
 }
 
 impl Api {
     /// The stack that the arguments name. A token is needed only once the stack asks for one.
     pub(super) fn new(args: &StackArgs) -> Result<Self, Error> {
         let url = args.url.clone();
-        let (token, from) = match config::optional(TOKEN) {
-            Some(token) => (Ok(token.into()), TOKEN.to_owned()),
-            None if !is_this_machine(&url) => (Err(NoToken::Elsewhere), String::new()),
-            None => {
-                let file = match SecretsFile::read(&args.secrets) {
-                    Ok(file) => file.token()?,
-                    Err(SecretsError::Missing(_)) => None,
-                    Err(error) => return Err(error.into()),
-                };
-                let name = args.secrets.display().to_string();
-                (file.ok_or_else(|| NoToken::NotThere(name.clone())), name)
-            }
-        };
-        Ok(Self { client: http_client(&url, 1)?, url, token, from })
+        Ok(Self { client: http_client(&url, 1)?, token: Token::find(args)?, url })
     }
 
     /// Asks for a JSON document.
@@ -271,7 +301,7 @@ impl Api {
 
     async fn ask<T: DeserializeOwned>(&self, method: Method, url: Url) -> Result<T, ApiError> {
         let mut request = self.client.request(method, url.clone());
-        if let Ok(token) = &self.token {
+        if let Some(token) = self.token.secret() {
             request = request.bearer_auth(token.expose_secret());
         }
         let answer = request.send().await.map_err(|error| failed(&self.url, error))?;
@@ -282,19 +312,10 @@ impl Api {
             return serde_json::from_slice(&body).map_err(|_| foreign());
         }
         if status == StatusCode::UNAUTHORIZED {
-            return Err(ApiError::Token { url: shown(&self.url), advice: self.advice() });
+            return Err(ApiError::Token { url: shown(&self.url), advice: self.token.advice() });
         }
         let Problem { title, detail } = serde_json::from_slice(&body).map_err(|_| foreign())?;
         Err(ApiError::Problem { status, title, detail })
-    }
-
-    fn advice(&self) -> String {
-        match &self.token {
-            Ok(_) if self.from == TOKEN => format!("it does not know the one in {TOKEN}"),
-            Ok(_) => format!("it does not know the one in {}. Put the right one into {TOKEN}", self.from),
-            Err(NoToken::Elsewhere) => format!("put it into {TOKEN}"),
-            Err(NoToken::NotThere(file)) => format!("put it into {TOKEN}, for there is none in {file}"),
-        }
     }
 }
 
@@ -319,7 +340,7 @@ mod tests {
     fn paths_are_encoded_and_keep_the_stage_of_the_address() {
         let url: Url = "https://api.example.com/prod/".parse().unwrap();
         let client = http_client(&"http://127.0.0.1".parse().unwrap(), 1).unwrap();
-        let api = Api { client, url, token: Err(NoToken::Elsewhere), from: String::new() };
+        let api = Api { client, url, token: Token::Elsewhere };
         assert_eq!(api.at(&["a", "b/c?d"]).as_str(), "https://api.example.com/prod/a/b%2Fc%3Fd");
     }
 }

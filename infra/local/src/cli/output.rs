@@ -24,7 +24,7 @@ pub(super) fn bytes(bytes: &[u8]) -> io::Result<()> {
 
 /// Says something beside the result. That nobody listens is no reason to stop.
 pub(super) fn note(text: impl Display) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = writeln!(io::stderr().lock(), "{}", printable_lines(&text.to_string()));
 }
 
 /// A colour, by what it says.

@@ -42,7 +42,7 @@ pub struct SendArgs {
     #[arg(value_name = "TYPE")]
     kind: Option<String>,
     /// How many distinct events
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=10_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=1_000_000))]
     count: u32,
     /// At most this many requests a second. Without it, as fast as they are answered
     #[arg(long, value_name = "R", value_parser = value_parser!(u32).range(1..))]

@@ -66,7 +66,7 @@ impl Tally {
     pub(super) fn summary(mut self, url: &str, events: u64, planned: u64, elapsed: Duration) -> Summary {
         self.micros.sort_unstable();
         let answered = u64::try_from(self.micros.len()).unwrap_or(u64::MAX);
-        let millis = elapsed.as_millis().max(1);
+        let micros = elapsed.as_micros().max(1);
         Summary {
             url: url.to_owned(),
             events,
@@ -75,8 +75,8 @@ impl Tally {
             answers: self.statuses,
             unanswered: self.unanswered,
             unexpected: self.unexpected,
-            elapsed_ms: u64::try_from(millis).unwrap_or(u64::MAX),
-            answers_per_second: u64::try_from(u128::from(answered) * 1_000 / millis).unwrap_or(u64::MAX),
+            elapsed_ms: u64::try_from(micros / 1_000).unwrap_or(u64::MAX),
+            answers_per_second: u64::try_from(u128::from(answered) * 1_000_000 / micros).unwrap_or(u64::MAX),
             answer_times: Times::of(&self.micros),
             reasons: self.reasons,
         }
@@ -145,7 +145,7 @@ impl Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (events, requests) = (counted(self.events, "event"), counted(self.requests, "request"));
-        let (seconds, hundredths) = (self.elapsed_ms / 1_000, self.elapsed_ms % 1_000 / 10);
+        let (seconds, rest) = (self.elapsed_ms / 1_000, self.elapsed_ms % 1_000);
         writeln!(f, "{events}, {requests} to {}", self.url)?;
         for (status, count) in &self.answers {
             writeln!(f, "  answered {status}     {count}")?;
@@ -155,7 +155,7 @@ impl fmt::Display for Summary {
                 writeln!(f, "  {what:<16} {count}")?;
             }
         }
-        write!(f, "  in               {seconds}.{hundredths:02} s, {} a second", self.answers_per_second)?;
+        write!(f, "  in               {seconds}.{rest:03} s, {} a second", self.answers_per_second)?;
         if let Some(times) = self.answer_times {
             let shown = |micros| millis(Duration::from_micros(micros));
             let (p50, p99, max) = (shown(times.p50), shown(times.p99), shown(times.max));
@@ -198,7 +198,7 @@ mod tests {
         assert_eq!(
             summary.to_string(),
             "1 event, 2 requests to http://localhost/webhooks/square\n  answered 200     2\n  in               \
-             0.25 s, 8 a second\n  answer times     p50 1.0 ms, p99 3.0 ms, longest 3.0 ms"
+             0.250 s, 8 a second\n  answer times     p50 1.0 ms, p99 3.0 ms, longest 3.0 ms"
         );
     }
 

@@ -1,37 +1,28 @@
 //! A durable queue with SQS's semantics on a SQLite file: at least once, a visibility time-out, delays, receive counts,
-//! dead letters, 14 days of retention.
-//!
-//! A message is a row of `message`, small because it changes with every reception, and a row of `content`, which never
-//! does. It is `hidden` (delayed, or received and not deleted) until it is `due`, or it waits in line.
-//!
-//! The line is fair, as SQS's is: each group has a lane, and a message gets its turn when it lines up: one after the
-//! last of its lane, and never before what has been served. So messages of different groups alternate, however many
-//! of one group came first; and whoever receives just takes the lowest turns.
-//!
-//! Every statement finds its rows by an index, whatever the backlog; `tests` hold it to that.
+//! dead letters, 14 days of retention, fair among groups. [`messages`] has the tables and how they are used.
+
+mod messages;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension as _, params};
 use tillwatch_platform::queue::{Gauge, MAX_MESSAGE, Outgoing, Queue, QueueError};
 use tokio::sync::watch;
 
+use self::messages::{Line, Messages, Receipt};
 use super::Now;
-use super::writer::{Lost, Store, Writer};
+use super::writer::{Lost, Writer};
 
+/// SQS's limits.
 const MAX_DELAY: Duration = Duration::from_mins(15);
 const MAX_VISIBILITY: Duration = Duration::from_hours(12);
 const MAX_BATCH: usize = 10;
-const RETENTION: Duration = Duration::from_hours(14 * 24);
-/// How many messages that fell due, or expired, one reception sees to: more than it can take, and still a short while.
-const UPKEEP: usize = 100;
 /// How long a waiting poller trusts its computed sleep: the clock may be set, or the machine wake up.
 const LONGEST_NAP: Duration = Duration::from_secs(1);
-/// When the next message of a queue is visible that has none.
-const NEVER: i64 = i64::MAX;
 
 /// What a queue is called, and what becomes of messages that nobody manages to handle.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +36,7 @@ pub struct Rules {
 /// A redrive policy.
 #[derive(Debug, Clone, Copy)]
 pub struct DeadLetters {
-    /// The queue they go to: one of those opened together.
+    /// The queue of the same file that they go to.
     pub queue: &'static str,
     /// After how many receptions.
     pub after: u32,
@@ -76,7 +67,7 @@ pub struct SqliteQueue {
     writer: Arc<Writer<Messages>>,
     /// Which of the file's queues.
     index: usize,
-    /// When its next message is visible: Unix milliseconds, or [`NEVER`].
+    /// When its next message is visible, in Unix milliseconds: past, future, or the end of time.
     visible: watch::Receiver<i64>,
     now: Now,
 }
@@ -101,21 +92,28 @@ impl SqliteQueue {
     /// Takes up to `max` messages (at most ten) and hides them for `visibility` (at most 12 hours). None are there:
     /// returns at once, with none.
     pub async fn receive(&self, max: usize, visibility: Duration) -> Result<Vec<Received>, QueueError> {
-        within(visibility, MAX_VISIBILITY, "receive messages")?;
+        const ACTION: &str = "receive messages";
+        within(visibility, MAX_VISIBILITY, ACTION)?;
         let max = max.min(MAX_BATCH);
-        self.run("receive messages", move |messages, queue| messages.receive(queue, max, visibility)).await
+        self.run(ACTION, move |messages, queue| messages.receive(queue, max, visibility)).await
     }
 
     /// Deletes the messages received with these receipts. One that was received again since, or deleted, stays as
     /// it is.
     pub async fn delete(&self, receipts: &[impl AsRef<str>]) -> Result<(), QueueError> {
-        let receipts: Result<Vec<_>, _> =
-            receipts.iter().map(|receipt| Receipt::parse(receipt.as_ref(), "delete messages")).collect();
-        let receipts = receipts?;
-        self.run("delete messages", move |messages, queue| {
+        const ACTION: &str = "delete messages";
+        let receipts: Vec<_> =
+            receipts.iter().map(|text| receipt(text.as_ref(), ACTION)).collect::<Result<_, _>>()?;
+        self.run(ACTION, move |messages, queue| {
             receipts.iter().try_for_each(|receipt| messages.delete(queue, *receipt))
         })
         .await
+    }
+
+    /// Makes every message visible that was received and not deleted. For a start after a kill: whoever had received
+    /// them is gone, and nobody need wait for their time-outs.
+    pub async fn release(&self) -> Result<(), QueueError> {
+        self.run("make messages visible", Messages::release).await
     }
 
     /// Returns as soon as there may be something to receive. Another receiver may still be quicker.
@@ -162,7 +160,7 @@ impl Queue for SqliteQueue {
     async fn change_visibility(&self, receipt: &str, delay: Duration) -> Result<(), QueueError> {
         const ACTION: &str = "change a visibility time-out";
         within(delay, MAX_VISIBILITY, ACTION)?;
-        let receipt = Receipt::parse(receipt, ACTION)?;
+        let receipt = self::receipt(receipt, ACTION)?;
         self.run(ACTION, move |messages, queue| messages.change_visibility(queue, receipt, delay)).await
     }
 
@@ -178,20 +176,6 @@ fn within(delay: Duration, most: Duration, action: &'static str) -> Result<(), Q
     Err(QueueError { action, cause: format!("{delay:?} is longer than the {most:?} that a queue allows") })
 }
 
-/// One reception of a message: `id.receives`.
-#[derive(Debug, Clone, Copy)]
-struct Receipt {
-    id: i64,
-    receives: u32,
+fn receipt(text: &str, action: &'static str) -> Result<Receipt, QueueError> {
+    text.parse().map_err(|_| QueueError { action, cause: format!("{text:?} is no receipt") })
 }
-
-impl Receipt {
-    fn parse(text: &str, action: &'static str) -> Result<Self, QueueError> {
-        text.split_once('.')
-            .and_then(|(id, receives)| Some(Self { id: id.parse().ok()?, receives: receives.parse().ok()? }))
-            .ok_or_else(|| QueueError { action, cause: format!("{text:?} is no receipt") })
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -8,6 +8,9 @@
 //! Transactions are opened and committed as savepoints throughout, never by `BEGIN` and `COMMIT`: see
 //! [`table`](super::table), whose library says those itself.
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -30,9 +33,9 @@ pub(super) trait Store: Send + 'static {
     fn committed(&self);
 }
 
-/// The work was not committed and has left no trace.
+/// Why the work was not committed. It has left no trace.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("nothing was written: {0}")]
+#[error("{0}")]
 pub(super) struct Lost(Arc<str>);
 
 impl From<rusqlite::Error> for Lost {
@@ -99,13 +102,17 @@ impl<S> Drop for Writer<S> {
 
 fn serve<S: Store>(store: &S, mut waiting: mpsc::Receiver<Job<S>>) {
     let mut group = Vec::with_capacity(GROUP);
+    let mut failing = false;
     while waiting.blocking_recv_many(&mut group, GROUP) > 0 {
         let mut answers = Vec::with_capacity(group.len());
         let outcome = commit_all(store, group.drain(..), &mut answers);
         match &outcome {
             Ok(()) => store.committed(),
-            Err(error) => tracing::error!(%error, "a group of writes was not committed"),
+            // Once: on a full disk every caller tries again.
+            Err(error) if !failing => tracing::error!(%error, "a group of writes was not committed"),
+            Err(_) => {}
         }
+        failing = outcome.is_err();
         for answer in answers {
             answer(outcome.clone());
         }
@@ -162,6 +169,3 @@ fn commit_all<S: Store>(
     };
     commit().inspect_err(|_| drop(break_off()))
 }
-
-#[cfg(test)]
-mod tests;

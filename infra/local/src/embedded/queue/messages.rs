@@ -1,4 +1,33 @@
-/// The schema. `salt` sets this file's message ids apart from those of any other.
+//! The queue's tables, on their thread.
+//!
+//! A message is a row of `message`, small because it changes with every reception, and a row of `content`, which never
+//! changes. It is hidden (delayed, or received and not deleted) until it is `due`, or it waits in line.
+//!
+//! The line is fair, as SQS's is: each group with messages in it has a lane, and a message gets its turn when it lines
+//! up: one after the last of its lane, and after all that were served. So messages of different groups alternate,
+//! however many of one came first, and whoever receives just takes the lowest turns.
+//!
+//! Every statement finds its rows by an index, whatever the backlog: the tests look at each one's plan.
+
+use std::num::ParseIntError;
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Params, params};
+use tillwatch_platform::queue::{Gauge, Outgoing};
+use tokio::sync::watch;
+
+use super::{DeadLetters, Received, Rules};
+use crate::embedded::Now;
+use crate::embedded::writer::{self, Store};
+
+/// How long a message is kept: the most that SQS allows.
+pub(super) const RETENTION: Duration = Duration::from_hours(14 * 24);
+/// How many messages that fell due, or expired, one reception sees to: more than it takes, so that it keeps up.
+pub(super) const UPKEEP: usize = 100;
+
+/// `salt` sets this file's message ids apart from those of any other.
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS salt (salt INTEGER NOT NULL);
     CREATE TABLE IF NOT EXISTS queue (
@@ -14,20 +43,37 @@ const SCHEMA: &str = "
     CREATE INDEX IF NOT EXISTS line ON message (queue, turn) WHERE due IS NULL;
     CREATE INDEX IF NOT EXISTS hidden ON message (queue, due, receives) WHERE due IS NOT NULL;";
 
-/// The file, on its thread.
-struct Messages {
-    connection: Connection,
+/// The queues of a file.
+pub(super) struct Messages {
+    pub(super) connection: Connection,
+    pub(super) queues: Vec<Line>,
     salt: i64,
-    queues: Vec<Line>,
     now: Now,
 }
 
-/// One queue of the file.
-struct Line {
+/// One of them.
+pub(super) struct Line {
     id: i64,
     /// After how many receptions a message goes to which other queue.
     dead_letters: Option<(u32, i64)>,
-    visible: watch::Sender<i64>,
+    /// When its next message is visible, for those who wait for it: Unix milliseconds.
+    pub(super) visible: watch::Sender<i64>,
+}
+
+/// One reception of a message. It is over when the message is received again, or deleted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Receipt {
+    id: i64,
+    receives: u32,
+}
+
+impl FromStr for Receipt {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIntError> {
+        let (id, receives) = text.split_once('.').unwrap_or_default();
+        Ok(Self { id: id.parse()?, receives: receives.parse()? })
+    }
 }
 
 impl Store for Messages {
@@ -37,17 +83,17 @@ impl Store for Messages {
 
     fn committed(&self) {
         for queue in &self.queues {
-            // If the file can't be read, look again at the next commit, and let a receiver find out before.
-            let next = self.next_visible(queue).unwrap_or(0);
+            // Whoever waits for a file that can't be read had better try to receive, and be told.
+            let next = self.next_visible(queue).unwrap_or_default();
             queue.visible.send_if_modified(|visible| std::mem::replace(visible, next) != next);
         }
     }
 }
 
 impl Messages {
-    fn open(path: &Path, rules: &[Rules], now: Now) -> rusqlite::Result<Self> {
+    pub(super) fn open(path: &Path, rules: &[Rules], now: Now) -> rusqlite::Result<Self> {
         let connection = Connection::open(path)?;
-        super::writer::configure(&connection)?;
+        writer::configure(&connection)?;
         connection.execute_batch(SCHEMA)?;
         connection.execute("INSERT INTO salt SELECT random() WHERE NOT EXISTS (SELECT 1 FROM salt)", ())?;
         let salt = connection.query_one("SELECT salt FROM salt", (), |row| row.get(0))?;
@@ -61,21 +107,21 @@ impl Messages {
                 Some(DeadLetters { queue, after }) => Some((*after, id_of(queue)?)),
                 None => None,
             };
-            queues.push(Line { id: id_of(name)?, dead_letters, visible: watch::Sender::new(NEVER) });
+            queues.push(Line { id: id_of(name)?, dead_letters, visible: watch::Sender::new(i64::MAX) });
         }
-        let messages = Self { connection, salt, queues, now };
+        let messages = Self { connection, queues, salt, now };
         messages.committed();
         Ok(messages)
     }
 
-    fn send(&self, queue: &Line, message: &Outgoing) -> rusqlite::Result<()> {
+    pub(super) fn send(&self, queue: &Line, message: &Outgoing) -> rusqlite::Result<()> {
         let now = (self.now)();
         self.execute("INSERT INTO content (body) VALUES (?1)", [&message.body])?;
         let id = self.connection.last_insert_rowid();
-        let due = (!message.delay.is_zero()).then(|| now + millis(message.delay));
-        let turn = match due {
-            Some(_) => None,
-            None => Some(self.line_up(queue.id, &message.group)?),
+        let (turn, due) = if message.delay.is_zero() {
+            (Some(self.line_up(queue.id, &message.group)?), None)
+        } else {
+            (None, Some(now + millis(message.delay)))
         };
         self.execute(
             "INSERT INTO message (queue, id, grp, sent, turn, due) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -83,13 +129,18 @@ impl Messages {
         )
     }
 
-    fn receive(&self, queue: &Line, max: usize, visibility: Duration) -> rusqlite::Result<Vec<Received>> {
+    pub(super) fn receive(
+        &self,
+        queue: &Line,
+        max: usize,
+        visibility: Duration,
+    ) -> rusqlite::Result<Vec<Received>> {
         let now = (self.now)();
         self.expire(queue, now - millis(RETENTION))?;
         self.show_due(queue, now)?;
         let mut next = self.prepare(
             "SELECT id, turn, grp, sent, receives, first FROM message
-             WHERE queue = ?1 AND due IS NULL ORDER BY turn, id LIMIT ?2",
+            WHERE queue = ?1 AND due IS NULL ORDER BY turn, id LIMIT ?2",
         )?;
         let next = next.query_map(params![queue.id, max], |row| {
             let (id, receive_count) = (row.get(0)?, row.get::<_, u32>(4)? + 1);
@@ -104,72 +155,77 @@ impl Messages {
             };
             Ok((id, row.get(1)?, received))
         })?;
-        let next: Vec<(i64, i64, Received)> = next.collect::<rusqlite::Result<_>>()?;
-        next.into_iter()
-            .map(|(id, turn, mut received)| {
-                self.execute(
-                    "UPDATE message SET turn = NULL, due = ?3, receives = ?4, first = ?5 WHERE queue = ?1 AND id = ?2",
-                    params![
-                        queue.id,
-                        id,
-                        now + millis(visibility),
-                        received.receive_count,
-                        received.first_received_ms
-                    ],
-                )?;
-                self.execute("UPDATE queue SET served = max(served, ?2) WHERE id = ?1", [queue.id, turn])?;
-                self.leave_line(queue.id, &received.group)?;
-                received.body = self
-                    .prepare("SELECT body FROM content WHERE id = ?1")?
-                    .query_one([id], |row| row.get(0))?;
-                Ok(received)
-            })
-            .collect()
+        let mut taken = next.collect::<rusqlite::Result<Vec<(i64, i64, Received)>>>()?;
+        for (id, turn, received) in &mut taken {
+            self.execute(
+                "UPDATE message SET turn = NULL, due = ?3, receives = ?4, first = ?5
+                WHERE queue = ?1 AND id = ?2",
+                (queue.id, *id, now + millis(visibility), received.receive_count, received.first_received_ms),
+            )?;
+            self.execute("UPDATE queue SET served = max(served, ?2) WHERE id = ?1", [queue.id, *turn])?;
+            self.leave_line(queue.id, &received.group)?;
+            let mut content = self.prepare("SELECT body FROM content WHERE id = ?1")?;
+            received.body = content.query_one([*id], |row| row.get(0))?;
+        }
+        Ok(taken.into_iter().map(|(_, _, received)| received).collect())
     }
 
-    fn delete(&self, queue: &Line, receipt: Receipt) -> rusqlite::Result<()> {
-        let known = self
-            .prepare("SELECT 1 FROM message WHERE queue = ?1 AND id = ?2 AND receives = ?3")?
-            .exists(params![queue.id, receipt.id, receipt.receives])?;
-        if known { self.forget(queue, receipt.id) } else { Ok(()) }
+    pub(super) fn delete(&self, queue: &Line, receipt: Receipt) -> rusqlite::Result<()> {
+        let mut reception =
+            self.prepare("SELECT 1 FROM message WHERE queue = ?1 AND id = ?2 AND receives = ?3")?;
+        if reception.exists((queue.id, receipt.id, receipt.receives))? {
+            self.forget(queue, receipt.id)?;
+        }
+        Ok(())
     }
 
-    fn change_visibility(&self, queue: &Line, receipt: Receipt, delay: Duration) -> rusqlite::Result<()> {
+    pub(super) fn change_visibility(
+        &self,
+        queue: &Line,
+        receipt: Receipt,
+        delay: Duration,
+    ) -> rusqlite::Result<()> {
         let now = (self.now)();
         self.execute(
             "UPDATE message SET due = ?4 WHERE queue = ?1 AND id = ?2 AND receives = ?3 AND due > ?5",
-            params![queue.id, receipt.id, receipt.receives, now + millis(delay), now],
+            (queue.id, receipt.id, receipt.receives, now + millis(delay), now),
         )
     }
 
-    fn gauge(&self, queue: &Line) -> rusqlite::Result<Gauge> {
+    /// Ends all receptions.
+    pub(super) fn release(&self, queue: &Line) -> rusqlite::Result<()> {
         let now = (self.now)();
-        let in_line: u64 = self
-            .prepare("SELECT coalesce(sum(waiting), 0) FROM lane WHERE queue = ?1")?
-            .query_one([queue.id], |row| row.get(0))?;
+        self.execute(
+            "UPDATE message SET due = ?2 WHERE queue = ?1 AND due > ?2 AND receives > 0",
+            [queue.id, now],
+        )
+    }
+
+    pub(super) fn gauge(&self, queue: &Line) -> rusqlite::Result<Gauge> {
+        let now = (self.now)();
+        let mut in_line = self.prepare("SELECT coalesce(sum(waiting), 0) FROM lane WHERE queue = ?1")?;
+        let in_line: u64 = in_line.query_one([queue.id], |row| row.get(0))?;
         let mut hidden = self.prepare(
             "SELECT coalesce(sum(due <= ?2), 0), coalesce(sum(due > ?2 AND receives > 0), 0),
-                    coalesce(sum(due > ?2 AND receives = 0), 0)
-             FROM message WHERE queue = ?1 AND due IS NOT NULL",
+                coalesce(sum(due > ?2 AND receives = 0), 0)
+            FROM message WHERE queue = ?1 AND due IS NOT NULL",
         )?;
         let (due, in_flight, delayed): (u64, _, _) =
             hidden.query_one([queue.id, now], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-        let oldest_age = self
-            .oldest(queue)?
-            .map(|(_, sent)| Duration::from_millis(now.saturating_sub(sent).try_into().unwrap_or_default()));
-        Ok(Gauge { waiting: in_line + due, in_flight, delayed, oldest_age })
+        let age = |(_, sent)| Duration::from_millis(u64::try_from(now - sent).unwrap_or_default());
+        Ok(Gauge { waiting: in_line + due, in_flight, delayed, oldest_age: self.oldest(queue)?.map(age) })
     }
 
-    /// When the queue's next message is visible.
+    /// When the queue's next message is visible: in the past, if it waits in line.
     fn next_visible(&self, queue: &Line) -> rusqlite::Result<i64> {
         if self.prepare("SELECT 1 FROM lane WHERE queue = ?1")?.exists([queue.id])? {
             return Ok(0);
         }
         let mut due = self.prepare("SELECT min(due) FROM message WHERE queue = ?1 AND due IS NOT NULL")?;
-        due.query_one([queue.id], |row| Ok(row.get::<_, Option<_>>(0)?.unwrap_or(NEVER)))
+        due.query_one([queue.id], |row| Ok(row.get::<_, Option<_>>(0)?.unwrap_or(i64::MAX)))
     }
 
-    /// The longest kept message and when it was sent.
+    /// The message that has been kept longest, and when it was sent.
     fn oldest(&self, queue: &Line) -> rusqlite::Result<Option<(i64, i64)>> {
         self.prepare("SELECT id, sent FROM message WHERE queue = ?1 ORDER BY id LIMIT 1")?
             .query_one([queue.id], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -210,47 +266,47 @@ impl Messages {
         Ok(())
     }
 
-    /// The next turn of a group's lane, taken.
+    /// The next turn in a group's lane, now taken.
     fn line_up(&self, queue: i64, group: &str) -> rusqlite::Result<i64> {
-        self.prepare(
+        let mut lane = self.prepare(
             "INSERT INTO lane (queue, grp, turn, waiting) SELECT id, ?2, served + 1, 1 FROM queue WHERE id = ?1
-             ON CONFLICT DO UPDATE SET turn = max(turn + 1, excluded.turn), waiting = waiting + 1 RETURNING turn",
-        )?
-        .query_one(params![queue, group], |row| row.get(0))
+            ON CONFLICT DO UPDATE SET turn = max(turn + 1, excluded.turn), waiting = waiting + 1 RETURNING turn",
+        )?;
+        lane.query_one(params![queue, group], |row| row.get(0))
     }
 
-    /// One less waits in a group's lane; a lane without any is taken away.
+    /// One less waits in a group's lane. The last one closes it.
     fn leave_line(&self, queue: i64, group: &str) -> rusqlite::Result<()> {
-        let waiting: i64 = self
-            .prepare("UPDATE lane SET waiting = waiting - 1 WHERE queue = ?1 AND grp = ?2 RETURNING waiting")?
-            .query_one(params![queue, group], |row| row.get(0))?;
-        if waiting == 0 {
-            self.execute("DELETE FROM lane WHERE queue = ?1 AND grp = ?2", params![queue, group])?;
+        let mut lane = self.prepare(
+            "UPDATE lane SET waiting = waiting - 1 WHERE queue = ?1 AND grp = ?2 RETURNING waiting",
+        )?;
+        if lane.query_one(params![queue, group], |row| row.get::<_, i64>(0))? > 0 {
+            return Ok(());
         }
-        Ok(())
+        self.execute("DELETE FROM lane WHERE queue = ?1 AND grp = ?2", params![queue, group])
     }
 
     /// Takes a message away for good.
     fn forget(&self, queue: &Line, id: i64) -> rusqlite::Result<()> {
-        let (group, in_line): (String, bool) = self
-            .prepare("DELETE FROM message WHERE queue = ?1 AND id = ?2 RETURNING grp, due IS NULL")?
-            .query_one([queue.id, id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let mut message =
+            self.prepare("DELETE FROM message WHERE queue = ?1 AND id = ?2 RETURNING grp, due IS NULL")?;
+        let (group, in_line): (String, bool) =
+            message.query_one([queue.id, id], |row| Ok((row.get(0)?, row.get(1)?)))?;
         self.execute("DELETE FROM content WHERE id = ?1", [id])?;
         if in_line { self.leave_line(queue.id, &group) } else { Ok(()) }
     }
 
-    fn execute(&self, sql: &str, params: impl rusqlite::Params) -> rusqlite::Result<()> {
+    fn execute(&self, sql: &str, params: impl Params) -> rusqlite::Result<()> {
         self.prepare(sql)?.execute(params).map(drop)
     }
 
-    fn prepare(&self, sql: &str) -> rusqlite::Result<rusqlite::CachedStatement<'_>> {
+    pub(super) fn prepare(&self, sql: &str) -> rusqlite::Result<CachedStatement<'_>> {
         #[cfg(test)]
-        super::testing::assert_uses_an_index(&self.connection, sql);
+        crate::embedded::testing::assert_uses_an_index(&self.connection, sql);
         self.connection.prepare_cached(sql)
     }
 }
 
-fn millis(duration: Duration) -> i64 {
+pub(super) fn millis(duration: Duration) -> i64 {
     duration.as_millis().try_into().unwrap_or(i64::MAX)
 }
-

@@ -1,10 +1,10 @@
 use std::collections::BTreeSet;
 
+use super::messages::{RETENTION, UPKEEP, millis};
 use super::*;
 use crate::embedded::testing::{Clock, Scratch, given, killed, report};
 
-const EVENTS: Rules =
-    Rules { name: "events", dead_letters: Some(DeadLetters { queue: "dead", after: 3 }) };
+const EVENTS: Rules = Rules { name: "events", dead_letters: Some(DeadLetters { queue: "dead", after: 3 }) };
 const DEAD: Rules = Rules { name: "dead", dead_letters: None };
 const VISIBILITY: Duration = Duration::from_secs(30);
 
@@ -91,7 +91,7 @@ async fn a_received_message_is_hidden_until_its_time_out_and_then_comes_again() 
     let f = queues();
     f.events.sends("paid").await;
     let first = f.events.takes_one().await;
-    f.clock.pass(VISIBILITY - Duration::from_millis(1));
+    f.clock.pass(Duration::from_millis(29_999));
     assert_eq!(f.events.takes().await, []);
     f.clock.pass(Duration::from_millis(1));
     let second = f.events.takes_one().await;
@@ -157,7 +157,7 @@ async fn a_receipt_of_a_deleted_message_is_no_other_messages() {
 #[tokio::test]
 async fn a_delayed_message_comes_when_it_is_due() {
     let f = queues();
-    f.events.send(Outgoing { delay: Duration::from_secs(60), ..message("later") }).await.unwrap();
+    f.events.send(Outgoing { delay: Duration::from_mins(1), ..message("later") }).await.unwrap();
     f.clock.pass(Duration::from_secs(59));
     assert_eq!(f.events.takes().await, []);
     f.clock.pass(Duration::from_secs(1));
@@ -206,9 +206,9 @@ async fn a_message_is_kept_for_fourteen_days() {
         f.events.sends(&number.to_string()).await;
     }
     let in_flight = f.events.takes().await;
-    f.clock.pass(RETENTION - VISIBILITY);
+    f.clock.pass(RETENTION);
     f.events.sends("last").await;
-    f.clock.pass(VISIBILITY + Duration::from_millis(1));
+    f.clock.pass(Duration::from_millis(1));
     f.events.takes().await;
     f.events.delete(&[&in_flight[0].receipt]).await.unwrap();
     assert_eq!(f.events.takes_one().await.body, "last");
@@ -272,8 +272,7 @@ async fn the_gauge_counts_each_state() {
     let first = f.events.receive(2, MAX_VISIBILITY).await.unwrap();
     f.events.change_visibility(&first[0].receipt, Duration::from_secs(1)).await.unwrap();
     f.clock.pass(Duration::from_secs(1));
-    let expected =
-        Gauge { waiting: 2, in_flight: 1, delayed: 1, oldest_age: Some(Duration::from_secs(8)) };
+    let expected = Gauge { waiting: 2, in_flight: 1, delayed: 1, oldest_age: Some(Duration::from_secs(8)) };
     assert_eq!(f.events.gauge().await.unwrap(), expected);
     assert_eq!(f.dead.gauge().await.unwrap(), Gauge::default());
 }
@@ -352,8 +351,8 @@ async fn messages_of_different_files_have_different_ids() {
 async fn each_commit_is_fsynced() {
     let f = queues();
     assert_eq!(f.events.asks::<String>("PRAGMA journal_mode").await, "wal");
-    const FULL: i64 = 2;
-    assert_eq!(f.events.asks::<i64>("PRAGMA synchronous").await, FULL);
+    let full = 2;
+    assert_eq!(f.events.asks::<i64>("PRAGMA synchronous").await, full);
 }
 
 #[test]
@@ -395,7 +394,7 @@ async fn nothing_is_lost_or_doubled_whatever_the_order() {
         (chance >> 33) % below
     };
     let (mut sent, mut deleted, mut receipts) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
-    for number in 0..1_500 {
+    for number in 0..800 {
         match random(8) {
             0..=2 => {
                 let delay = Duration::from_secs(random(2) * random(20));

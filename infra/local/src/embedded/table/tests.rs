@@ -40,9 +40,7 @@ impl EmbeddedTable {
     }
 
     async fn asks<T: rusqlite::types::FromSql + Send + 'static>(&self, sql: &'static str) -> T {
-        self.on_writer(move |storage| Ok(storage.conn().query_one(sql, (), |row| row.get(0))?))
-            .await
-            .unwrap()
+        self.on_writer(move |storage| Ok(storage.conn().query_one(sql, (), |row| row.get(0))?)).await.unwrap()
     }
 }
 
@@ -91,9 +89,7 @@ async fn of_those_who_put_a_new_item_at_once_one_succeeds() {
     let racers: Vec<_> = (0..50)
         .map(|_| {
             let table = f.table.clone();
-            tokio::spawn(
-                async move { table.call("PutItem", new_item("a").to_string().as_bytes()).await.0 },
-            )
+            tokio::spawn(async move { table.call("PutItem", new_item("a").to_string().as_bytes()).await.0 })
         })
         .collect();
     let mut statuses = Vec::new();
@@ -156,12 +152,10 @@ async fn a_transaction_is_made_once_for_its_token() {
 async fn expired_items_are_swept_and_their_deletion_is_marked_in_the_stream() {
     let f = tables().await;
     let ttl = json!({"AttributeName": "ttl", "Enabled": true});
-    ask(&f.table, "UpdateTimeToLive", &json!({"TableName": "main", "TimeToLiveSpecification": ttl}))
-        .await;
+    ask(&f.table, "UpdateTimeToLive", &json!({"TableName": "main", "TimeToLiveSpecification": ttl})).await;
     for number in 0..3 * SWEEP {
         let mut put = new_item(&number.to_string());
-        put["Item"]["ttl"] =
-            json!({"N": (Clock::START / 1000 + i64::from(number >= 2 * SWEEP)).to_string()});
+        put["Item"]["ttl"] = json!({"N": (Clock::START / 1000 + i64::from(number >= 2 * SWEEP)).to_string()});
         ask(&f.table, "PutItem", &put).await;
     }
     ask(&f.table, "PutItem", &new_item("forever")).await;
@@ -190,8 +184,8 @@ async fn expired_items_are_swept_and_their_deletion_is_marked_in_the_stream() {
 async fn each_commit_is_fsynced() {
     let f = tables().await;
     assert_eq!(f.table.asks::<String>("PRAGMA journal_mode").await, "wal");
-    const FULL: i64 = 2;
-    assert_eq!(f.table.asks::<i64>("PRAGMA synchronous").await, FULL);
+    let full = 2;
+    assert_eq!(f.table.asks::<i64>("PRAGMA synchronous").await, full);
 }
 
 #[tokio::test]

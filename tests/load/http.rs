@@ -1,0 +1,100 @@
+//! A sender that costs little beside what it measures: requests are signed and written out beforehand, and go over plain
+//! connections that are kept open.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tillwatch_providers::Settings;
+use tillwatch_tests::sender::sample;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// A request as it goes over the wire.
+fn request(number: u64, at: Timestamp, settings: &Settings) -> Vec<u8> {
+    let sent = sample("square", "payment.updated", number, at, settings);
+    let mut text = format!(
+        "POST /webhooks/square HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n",
+        sent.body.len()
+    );
+    for (name, value) in sent.headers.iter() {
+        text.push_str(name);
+        text.push_str(": ");
+        text.push_str(value);
+        text.push_str("\r\n");
+    }
+    text.push_str("\r\n");
+    let mut bytes = text.into_bytes();
+    bytes.extend_from_slice(&sent.body);
+    bytes
+}
+
+/// What was sent and answered.
+pub(crate) struct Outcome {
+    /// Requests answered 200.
+    pub(crate) accepted: u64,
+    /// Requests answered otherwise.
+    pub(crate) other: u64,
+    /// From the moment a request was due to its answer, sorted.
+    pub(crate) times: Vec<Duration>,
+    /// From the first request to the last answer.
+    pub(crate) took: Duration,
+}
+
+/// Sends distinct, signed webhooks over `connections` for `span`: as fast as they are answered, or, if `rate` is not 0, so
+/// many a second, each timed from when it was due and not from when it got its turn.
+pub(crate) async fn send(
+    address: &str,
+    settings: &Settings,
+    first: u64,
+    connections: u64,
+    rate: u64,
+    span: Duration,
+) -> Outcome {
+    let expected = if rate == 0 { 20_000 * span.as_secs() } else { rate * span.as_secs() };
+    let at = "2026-11-23T23:00:00Z".parse().expect("a time");
+    let requests: Arc<Vec<_>> =
+        Arc::new((0..expected).map(|number| request(first + number, at, settings)).collect());
+    let next = Arc::new(AtomicU64::new(0));
+    let started = Instant::now();
+    let mut senders = tokio::task::JoinSet::new();
+    for _ in 0..connections {
+        let (requests, next, address) = (Arc::clone(&requests), Arc::clone(&next), address.to_owned());
+        senders.spawn(async move {
+            let mut stream = TcpStream::connect(&address).await.expect("the server listens");
+            let _ = stream.set_nodelay(true);
+            let (mut times, mut accepted, mut other) = (Vec::new(), 0, 0);
+            let mut answer = vec![0; 4_096];
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let Some(request) = usize::try_from(number).ok().and_then(|n| requests.get(n)) else { break };
+                let due = match rate {
+                    0 => Instant::now(),
+                    rate => {
+                        let due = started + Duration::from_micros(number * 1_000_000 / rate);
+                        tokio::time::sleep_until(due.into()).await;
+                        due
+                    }
+                };
+                if started.elapsed() > span {
+                    break;
+                }
+                stream.write_all(request).await.expect("the server reads");
+                let read = stream.read(&mut answer).await.expect("the server answers");
+                times.push(due.elapsed());
+                if answer[..read].starts_with(b"HTTP/1.1 200") { accepted += 1 } else { other += 1 }
+            }
+            (times, accepted, other)
+        });
+    }
+    let (mut times, mut accepted, mut other) = (Vec::new(), 0, 0);
+    for (of_one, accepted_by_one, other_by_one) in senders.join_all().await {
+        times.extend(of_one);
+        accepted += accepted_by_one;
+        other += other_by_one;
+    }
+    let took = started.elapsed();
+    times.sort_unstable();
+    Outcome { accepted, other, times, took }
+}

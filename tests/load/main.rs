@@ -1,0 +1,41 @@
+//! Load and cost, measured: one command for each budget, figures on stdout. No part of the tests' pass.
+//!
+//! ```text
+//! cargo run --release -p tillwatch-tests --bin load -- accept      durable webhooks a second on one machine
+//! cargo run --release -p tillwatch-tests --bin load -- process     received → processed at a rate
+//! cargo run --release -p tillwatch-tests --bin load -- growth      cost of an event from 10³ stored ones on
+//! cargo run --release -p tillwatch-tests --bin load -- cost        AWS, per million events, from the calls that are made
+//! ```
+
+mod accept;
+mod cost;
+mod growth;
+mod http;
+mod process;
+
+use std::time::Duration;
+
+#[expect(clippy::print_stderr, reason = "a command's usage")]
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let number = |index: usize, default: u64| {
+        arguments.get(index).and_then(|text| text.parse().ok()).unwrap_or(default)
+    };
+    match arguments.first().map(String::as_str) {
+        Some("accept") => accept::run(number(1, 32), number(2, 0), Duration::from_secs(number(3, 15))),
+        Some("process") => process::run(number(1, 300), Duration::from_secs(number(2, 20))),
+        Some("growth") => growth::run(number(1, 100_000)),
+        Some("cost") => cost::run(number(1, 1_000)),
+        _ => eprintln!(
+            "load accept [CONNECTIONS [RATE [SECONDS]]] | process [RATE [SECONDS]] | growth [EVENTS] | cost [EVENTS]"
+        ),
+    }
+}
+
+/// A percentile of sorted times, in milliseconds with two decimals.
+fn percentile(sorted: &[Duration], per_mille: usize) -> String {
+    let Some(last) = sorted.len().checked_sub(1) else { return "-".to_owned() };
+    let index = (sorted.len() * per_mille / 1_000).min(last);
+    let micros = sorted[index].as_micros();
+    format!("{}.{:02} ms", micros / 1_000, micros % 1_000 / 10)
+}
