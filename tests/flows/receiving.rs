@@ -10,6 +10,8 @@ use tillwatch_tests::world::{SQUARE_URL, World, settings};
 /// Square's.
 const SIGNATURE: &str = "x-square-hmacsha256-signature";
 
+type Tamper = fn(&mut Sent);
+
 async fn one_delivery(world: &World, provider: &str) -> serde_json::Value {
     world.work().await;
     let deliveries = world.deliveries(provider).await;
@@ -31,7 +33,7 @@ async fn a_signed_webhook_of_each_provider_is_accepted_and_takes_effect() {
 
 #[tokio::test]
 async fn a_request_that_is_not_believed_is_answered_with_its_cause_and_kept_under_it() {
-    let cases: [(&str, i64, fn(&mut Sent)); 7] = [
+    let cases: [(&str, i64, Tamper); 7] = [
         ("wrong_signature", 401, |sent| sent.body.push(b' ')),
         ("wrong_signature", 401, |sent| sent.body = vec![0xff, 0xfe, 0x00]),
         ("missing_signature", 401, |sent| sent.headers = Headers::new()),

@@ -339,6 +339,20 @@ async fn everything_is_there_after_a_restart() {
 }
 
 #[tokio::test]
+async fn a_release_shows_what_was_received_and_not_what_is_delayed() {
+    let f = queues();
+    f.events.send(Outgoing { delay: MAX_DELAY, ..message("delayed") }).await.unwrap();
+    f.events.sends("received").await;
+    let stale = f.events.takes_one().await;
+    f.events.release().await.unwrap();
+    let again = f.events.takes_one().await;
+    assert_eq!((again.id, again.receive_count), (stale.id, 2));
+    f.events.delete(&[stale.receipt]).await.unwrap();
+    assert_eq!(f.events.gauge().await.unwrap().in_flight, 1);
+    f.events.is_consistent().await;
+}
+
+#[tokio::test]
 async fn messages_of_different_files_have_different_ids() {
     let (one, other) = (queues(), queues());
     for f in [&one, &other] {
