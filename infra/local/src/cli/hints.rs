@@ -99,7 +99,7 @@ const CHANGES: &[Change] = &[
         captured.url(|url| url.split_once('?').map(|(before, _)| before.to_owned()))
     }),
     ("white space around the URL is left out", |captured| captured.url(|url| Some(url.trim().to_owned()))),
-    ("the signed time is not held against the clock", |captured| {
+    ("the clock stands near the signed time (--now)", |captured| {
         let settings = captured.settings.clone().with_tolerance(u32::MAX);
         Some(Captured { settings, ..captured })
     }),
@@ -246,7 +246,7 @@ mod tests {
         let captured = captured("stripe", BODY);
         let later = Timestamp::from_second(NOW + 86_400).unwrap();
         let told = hint(named("stripe").unwrap(), &captured, later);
-        assert_eq!(told.as_deref(), Some("the signed time is not held against the clock"));
+        assert_eq!(told.as_deref(), Some("the clock stands near the signed time (--now)"));
     }
 
     #[test]
