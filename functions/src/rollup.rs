@@ -57,7 +57,7 @@ pub enum RollupError {
     #[error("the event names no shard: the event source needs a tumbling window")]
     NoShard,
     /// The figures could not be written.
-    #[error("figures could not be written")]
+    #[error(transparent)]
     Table(#[from] TableError),
 }
 

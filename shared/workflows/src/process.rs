@@ -5,23 +5,26 @@
 //! message may go. Every step may be repeated and the work may stop between any two: records know the changes that
 //! they have seen, the event's item is written only once with a final outcome, and the message comes again until it is.
 
+mod failure;
+mod identity;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use sha2::{Digest, Sha256};
 use tillwatch_domain::retry::{Next, RetryPolicy};
-use tillwatch_domain::{Change, DedupeKey, Effect, Event, EventId, Outcome, Record};
+use tillwatch_domain::{Change, Effect, Event, EventId, Outcome, Record};
 use tillwatch_platform::clock::Clock;
 use tillwatch_platform::entropy;
 use tillwatch_platform::metrics::{Metric, Metrics};
-use tillwatch_platform::payloads::{PayloadError, Payloads};
+use tillwatch_platform::payloads::Payloads;
 use tillwatch_platform::queue::{Outgoing, Queue, QueueError};
 use tillwatch_platform::table::{EventItem, PayloadAt, Table, TableError, Written};
-use tillwatch_providers::{Headers, ParseError, Provider};
+use tillwatch_providers::{Headers, Provider};
 
 use crate::envelope::{Envelope, Message, Payload, Shed, Verdict};
 use crate::payload;
+use failure::Failure;
+use identity::{Identity, item, shortened, unfit};
 
 /// The provider's name under which messages are kept that are not envelopes.
 pub const UNKNOWN_PROVIDER: &str = "unknown";
@@ -33,8 +36,6 @@ const TABLE_DOWN: Duration = Duration::from_mins(5);
 const SWEEP_CLAIM_MS: i64 = 10 * 60_000;
 /// How many due events a sweep sends again, of each provider and shard.
 const SWEEP: i32 = 100;
-/// The longest id or type that a provider may send; the table's keys are bounded.
-const MAX_ID: usize = 512;
 
 /// A message as the queue delivers it.
 #[derive(Debug, Clone)]
@@ -76,53 +77,6 @@ pub struct Report {
     pub outcome: &'static str,
     /// Milliseconds from the request's arrival.
     pub took_ms: i64,
-}
-
-/// Why an attempt failed. The stage decides whether trying again can help.
-#[derive(Debug, thiserror::Error)]
-enum Failure {
-    #[error("payload: {0}")]
-    PayloadStore(#[from] PayloadError),
-    #[error("payload: {0}")]
-    PayloadDamaged(#[from] payload::Unreadable),
-    #[error("payload: it is in the payload store no longer")]
-    PayloadGone,
-    #[error("parse: {0}")]
-    Parse(#[from] ParseError),
-    #[error("parse: {0}")]
-    Unfit(&'static str),
-    #[error("parse: this version knows no provider of that name")]
-    UnknownProvider,
-    #[error("record: {0}")]
-    OtherAccount(#[from] tillwatch_domain::record::OtherAccount),
-    #[error("record: it was written by others each of {CONTENTIONS} times")]
-    Contended,
-    #[error("table: {0}")]
-    Table(#[from] TableError),
-    #[error("process: it panicked")]
-    Panicked,
-    #[error("queue: it was received too often without an outcome")]
-    DeadLetter,
-}
-
-impl Failure {
-    /// Whether the same attempt may succeed later without anyone's doing.
-    fn may_pass(&self) -> bool {
-        match self {
-            // A provider that is unknown here may be known to a newer version that is rolling out.
-            Self::PayloadStore(_)
-            | Self::Contended
-            | Self::Table(_)
-            | Self::Panicked
-            | Self::UnknownProvider => true,
-            Self::PayloadDamaged(_)
-            | Self::PayloadGone
-            | Self::Parse(_)
-            | Self::Unfit(_)
-            | Self::OtherAccount(_)
-            | Self::DeadLetter => false,
-        }
-    }
 }
 
 /// What the processor works with.
@@ -468,33 +422,6 @@ impl Processor {
     }
 }
 
-/// An event's item as far as the request and its identity tell.
-fn item(incoming: &Incoming, envelope: &Envelope, identity: &Identity, outcome: Outcome) -> EventItem {
-    EventItem {
-        id: identity.id.clone(),
-        outcome,
-        provider: envelope.provider.clone(),
-        kind: identity.kind.clone(),
-        provider_event_id: identity.provider_event_id.clone(),
-        account: identity.account.clone(),
-        cause: None,
-        attempts: envelope.attempts.saturating_add(incoming.receive_count),
-        received_ms: envelope.received_ms,
-        processed_ms: None,
-        occurred_ms: identity.occurred_at.map(Timestamp::as_millisecond),
-        due_ms: None,
-        request_id: envelope.id.to_string(),
-        key: match envelope.verdict {
-            Verdict::Accepted(key) => Some(key),
-            Verdict::Rejected(_) => None,
-        },
-        size: envelope.size,
-        source: envelope.source.clone(),
-        count: 1,
-        payload: envelope.payload.for_table().unwrap_or(PayloadAt::Nowhere),
-    }
-}
-
 /// Why due events could not be sent again.
 #[derive(Debug, thiserror::Error)]
 enum Released {
@@ -525,88 +452,4 @@ pub(crate) async fn send_again(
     let outgoing =
         Outgoing { body: message.to_text(), group: message.group().to_owned(), delay: Duration::ZERO };
     queue.send(outgoing).await
-}
-
-/// What an event's item is known by.
-struct Identity {
-    id: String,
-    kind: String,
-    provider_event_id: Option<String>,
-    account: Option<String>,
-    occurred_at: Option<Timestamp>,
-}
-
-impl Identity {
-    fn of_event(event: &Event) -> Self {
-        Self {
-            id: event.dedupe.event_id().to_string(),
-            kind: event.kind.clone(),
-            provider_event_id: event.provider_event_id.clone(),
-            account: Some(event.dedupe.account.clone()).filter(|account| !account.is_empty()),
-            occurred_at: event.occurred_at,
-        }
-    }
-
-    fn unread(id: String) -> Self {
-        Self { id, kind: String::new(), provider_event_id: None, account: None, occurred_at: None }
-    }
-
-    /// A body that could not be read is itself the event, so that the provider's retry of it is no second one.
-    fn of_body(provider: &str, body: &[u8]) -> Self {
-        let key = format!("unread:{}", hex::encode(Sha256::digest(body)));
-        let key = DedupeKey { provider: provider.to_owned(), account: String::new(), key };
-        Self::unread(key.event_id().to_string())
-    }
-
-    fn of_request(envelope: &Envelope) -> Self {
-        Self::unread(match envelope.verdict {
-            Verdict::Rejected(_) => envelope.id.to_string(),
-            Verdict::Accepted(_) => {
-                let key = format!("request:{}", envelope.id);
-                DedupeKey { provider: envelope.provider.clone(), account: String::new(), key }
-                    .event_id()
-                    .to_string()
-            }
-        })
-    }
-}
-
-/// What the table could not hold of an event, if anything.
-fn unfit(event: &Event) -> Option<&'static str> {
-    let too_long = |text: &str| text.len() > MAX_ID;
-    if too_long(&event.dedupe.account) || too_long(&event.dedupe.key) || too_long(&event.kind) {
-        return Some("the event's id, account or type is longer than 512 bytes");
-    }
-    if event.provider_event_id.as_deref().is_some_and(too_long) {
-        return Some("the event's id is longer than 512 bytes");
-    }
-    for change in &event.changes {
-        let fields = &change.fields;
-        if change.record.id.is_empty() {
-            return Some("a record's id is empty");
-        }
-        let texts = [
-            Some(&change.record.id),
-            fields.order.as_ref(),
-            fields.payment.as_ref(),
-            fields.location.as_ref(),
-            fields.customer.as_ref(),
-            fields.method.as_ref(),
-            fields.reason.as_ref(),
-            fields.number.as_ref(),
-        ];
-        if texts.into_iter().flatten().any(|text| too_long(text)) {
-            return Some("a record's field is longer than 512 bytes");
-        }
-    }
-    None
-}
-
-fn shortened(mut text: String) -> String {
-    let mut end = text.len().min(300);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.truncate(end);
-    text
 }
