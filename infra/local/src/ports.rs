@@ -32,6 +32,8 @@ pub struct Storage {
     pub events: Arc<dyn Polled>,
     /// The queue of dead letters.
     pub dead_letters: Arc<dyn Polled>,
+    /// The tables once more, for deleting what has expired, which DynamoDB does by itself.
+    pub expiring: EmbeddedTable,
 }
 
 /// The storage can't be used. The operator's to mend.
@@ -77,6 +79,7 @@ impl Storage {
         let tail = StreamTail::open(&table, MAIN_TABLE).await?;
         let checkpoint = tail.checkpoint().await?;
         Ok(Self {
+            expiring: table.clone(),
             table: Arc::new(table),
             stream: Arc::new(Stream { tail, place: Mutex::new(Place { checkpoint, unpruned: 0, asked: 0 }) }),
             events: Arc::new(events),
@@ -89,17 +92,13 @@ async fn create_tables(table: &EmbeddedTable) -> Result<(), StorageError> {
     let tables =
         [(MAIN_TABLE, schema::main_table(MAIN_TABLE)), (FIGURES_TABLE, schema::figures_table(FIGURES_TABLE))];
     for (name, definition) in tables {
-        match table.call("CreateTable", definition.to_string().as_bytes()).await {
-            (200, _) => {
-                table.call("UpdateTimeToLive", schema::time_to_live(name).to_string().as_bytes()).await;
-            }
-            (status, answer) => {
-                let answer = String::from_utf8_lossy(&answer).into_owned();
-                if !answer.contains("ResourceInUseException") {
-                    return Err(StorageError::NoTable { name, status, answer });
-                }
-            }
+        let (status, answer) = table.call("CreateTable", definition.to_string().as_bytes()).await;
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        if status != 200 && !answer.contains("ResourceInUseException") {
+            return Err(StorageError::NoTable { name, status, answer });
         }
+        // At each start: a process that ended between the two calls must not leave a table that keeps all forever.
+        table.call("UpdateTimeToLive", schema::time_to_live(name).to_string().as_bytes()).await;
     }
     Ok(())
 }

@@ -26,6 +26,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::embedded::DataFolder;
+use crate::embedded::table::EmbeddedTable;
 use crate::ports::{self, Storage};
 use crate::stack::{Ports, Stack};
 
@@ -116,6 +117,7 @@ async fn serve(arguments: Arguments) -> Result<(), Failure> {
     }
     loops.spawn(roll_up(Arc::clone(&stack), stopping.clone()));
     loops.spawn(beat(Arc::clone(&stack), stopping.clone()));
+    loops.spawn(expire(storage.expiring, stopping.clone()));
     let http = tokio::spawn(crate::http::serve(listener, Arc::clone(&stack), stopping));
     asked_to_stop().await;
     tracing::info!("stopping: requests and batches that have begun are finished");
@@ -179,6 +181,21 @@ async fn beat(stack: Arc<Stack>, mut stop: watch::Receiver<bool>) {
                     tracing::warn!(%error, "the heartbeat could not be sent");
                 }
             }
+            _ = stop.changed() => return,
+        }
+    }
+}
+
+/// Deletes what has expired.
+async fn expire(table: EmbeddedTable, mut stop: watch::Receiver<bool>) {
+    let mut hours = tokio::time::interval(Duration::from_secs(3_600));
+    loop {
+        tokio::select! {
+            _ = hours.tick() => match table.sweep_ttl().await {
+                Ok(0) => {}
+                Ok(count) => tracing::info!(count, "deleted what has expired"),
+                Err(error) => tracing::warn!(%error, "what has expired could not be deleted"),
+            },
             _ = stop.changed() => return,
         }
     }

@@ -3,11 +3,11 @@
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use serde::Serialize;
-use tillwatch_domain::{EventId, Outcome, RequestId};
+use tillwatch_domain::{EventId, Outcome, RecordKey, RequestId};
 use tillwatch_platform::table::{EventItem, PayloadAt, Period};
 use utoipa::ToSchema;
 
-use super::{Console, Pending, Problem, Query, rfc3339};
+use super::{Console, Pending, Problem, Query, encoded, rfc3339};
 use crate::payload;
 use crate::process::send_again;
 
@@ -100,6 +100,16 @@ pub struct Retried {
     pub id: String,
     /// `queued`.
     pub status: &'static str,
+}
+
+/// Where a record is read.
+fn path_of(key: &RecordKey) -> String {
+    let mut path = format!("/records/{}/{}/{}", key.kind.plural(), key.provider, encoded(&key.id));
+    if !key.scope.is_empty() {
+        path.push_str("?account=");
+        path.push_str(&encoded(&key.scope));
+    }
+    path
 }
 
 impl Delivery {
@@ -305,7 +315,7 @@ impl Console {
                     record.seen.iter().find(|seen| seen.event == digits && seen.revision == change.revision)
                 });
                 records.push(TouchedRecord {
-                    path: format!("/records/{}", change.record),
+                    path: path_of(&change.record),
                     effect: seen
                         .and_then(|seen| serde_json::to_value(seen.effect).ok())
                         .and_then(|name| name.as_str().map(str::to_owned)),
