@@ -11,8 +11,8 @@ use aws_lambda_events::event::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpR
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use tillwatch::embedded::DataFolder;
-use tillwatch::ports::Storage;
+use tillwatch::embedded::{DataFolder, Now};
+use tillwatch::ports::{Queues, Storage};
 use tillwatch::stack::{Polled, Ports, Stack, Tailed};
 use tillwatch_domain::retry::RetryPolicy;
 use tillwatch_platform::clock::Clock;
@@ -125,8 +125,9 @@ impl World {
         self.data = None;
         let data = DataFolder::open(&self.folder).unwrap();
         let clock = self.clock.clone();
-        let now = Arc::new(move || clock.now().as_millisecond());
-        let storage = Storage::open(&data, now).await.unwrap();
+        let now: Now = Arc::new(move || clock.now().as_millisecond());
+        let queues = Queues::open(&data, &now).await.unwrap();
+        let storage = Storage::open(queues, &data, now).await.unwrap();
         self.data = Some(data);
         self.faults = Arc::default();
         let faults = self.faults.clone();

@@ -62,18 +62,31 @@ pub fn system_now() -> Now {
     Arc::new(|| SystemClock.now().as_millisecond())
 }
 
-impl Storage {
+/// The queues, which take what arrives: opened apart from the tables, whose threads may have less of the processor.
+pub struct Queues {
+    events: SqliteQueue,
+    dead_letters: SqliteQueue,
+}
+
+impl Queues {
     /// Opens what is in the folder, and makes what is not there yet.
-    pub async fn open(folder: &DataFolder, now: Now) -> Result<Self, StorageError> {
+    pub async fn open(folder: &DataFolder, now: &Now) -> Result<Self, StorageError> {
         let dead_letters = Some(DeadLetters { queue: DEAD_LETTER_QUEUE, after: DEAD_AFTER });
         let rules = [
             Rules { name: EVENTS_QUEUE, dead_letters },
             Rules { name: DEAD_LETTER_QUEUE, dead_letters: None },
         ];
-        let [events, dead_letters] = SqliteQueue::open(&folder.file("queue.db"), rules, &now)?;
+        let [events, dead_letters] = SqliteQueue::open(&folder.file("queue.db"), rules, now)?;
         // The folder is this process' alone, so nobody else has received anything.
         events.release().await?;
         dead_letters.release().await?;
+        Ok(Self { events, dead_letters })
+    }
+}
+
+impl Storage {
+    /// Opens what is in the folder beside the queues, and makes what is not there yet.
+    pub async fn open(queues: Queues, folder: &DataFolder, now: Now) -> Result<Self, StorageError> {
         let table = EmbeddedTable::open(&folder.file("table.db"), &now)?;
         create_tables(&table).await?;
         let tail = StreamTail::open(&table, MAIN_TABLE).await?;
@@ -82,8 +95,8 @@ impl Storage {
             expiring: table.clone(),
             table: Arc::new(table),
             stream: Arc::new(Stream { tail, place: Mutex::new(Place { checkpoint, unpruned: 0, asked: 0 }) }),
-            events: Arc::new(events),
-            dead_letters: Arc::new(dead_letters),
+            events: Arc::new(queues.events),
+            dead_letters: Arc::new(queues.dead_letters),
         })
     }
 }

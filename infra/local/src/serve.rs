@@ -19,7 +19,7 @@ use tillwatch_platform::payloads::Folder;
 use tillwatch_platform::queue::QueueError;
 use tillwatch_platform::secrets::{Secrets, SecretsError, SecretsFile};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -27,7 +27,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::embedded::DataFolder;
 use crate::embedded::table::EmbeddedTable;
-use crate::ports::{self, Storage};
+use crate::ports::{self, Queues, Storage};
 use crate::stack::{Ports, Stack};
 
 /// Run everything on this machine: webhook URLs, queue, processor, table, figures and the API.
@@ -50,6 +50,8 @@ pub struct Arguments {
 
 /// Batches that are processed at the same time.
 const POLLERS: usize = 4;
+/// How nice processing is to receiving, of 19.
+const GIVES_WAY: i32 = 10;
 /// How long a loop waits after something that it stands on failed.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
@@ -96,36 +98,73 @@ async fn serve(arguments: Arguments) -> Result<(), Failure> {
     // Whatever is wrong with the file should be said now and not with the first webhook.
     secrets.read("console").await?;
 
-    let storage = Storage::open(&folder, ports::system_now()).await?;
-    let stack = Arc::new(Stack::new(Ports {
-        clock: Arc::new(SystemClock),
-        table: storage.table,
-        stream: storage.stream,
-        events: storage.events,
-        dead_letters: storage.dead_letters,
-        payloads: Arc::new(Folder::new(folder.file("payloads"))),
-        secrets: secrets.clone(),
-        metrics: Arc::new(Metrics::off()),
-        policy: RetryPolicy::default(),
-    }));
-    introduce(address, &arguments.data, &secrets_path, secrets.operators_token().await);
-
+    let queues = Queues::open(&folder, &ports::system_now()).await?;
+    let folder = Arc::new(folder);
     let (stop, stopping) = watch::channel(false);
-    let mut loops = JoinSet::new();
-    for poller in 0..=POLLERS {
-        loops.spawn(process(Arc::clone(&stack), poller == POLLERS, stopping.clone()));
-    }
-    loops.spawn(roll_up(Arc::clone(&stack), stopping.clone()));
-    loops.spawn(beat(Arc::clone(&stack), stopping.clone()));
-    loops.spawn(expire(storage.expiring, stopping.clone()));
-    let http = tokio::spawn(crate::http::serve(listener, Arc::clone(&stack), stopping));
+    let (ready, stack) = oneshot::channel();
+    let work = std::thread::Builder::new().name("work".to_owned()).spawn({
+        let (folder, secrets, stopping) = (Arc::clone(&folder), Arc::clone(&secrets), stopping.clone());
+        move || background(queues, &folder, secrets, stopping, ready)
+    })?;
+    let stack = stack.await.map_err(|_| "the tables could not be opened")??;
+    introduce(address, &arguments.data, &secrets_path, secrets.operators_token().await);
+    let http = tokio::spawn(crate::http::serve(listener, stack, stopping));
     asked_to_stop().await;
     tracing::info!("stopping: requests and batches that have begun are finished");
     let _ = stop.send(true);
     let _ = http.await;
-    while loops.join_next().await.is_some() {}
-    drop(folder);
+    let _ = tokio::task::spawn_blocking(|| work.join()).await;
     Ok(())
+}
+
+/// Everything behind the queue, on threads that give way to those that take what arrives: under a flood webhooks are
+/// answered first and processed after. Threads inherit the priority of the one that starts them, the tables' included.
+fn background(
+    queues: Queues,
+    folder: &DataFolder,
+    secrets: Arc<LocalSecrets>,
+    stopping: watch::Receiver<bool>,
+    ready: oneshot::Sender<Result<Arc<Stack>, Failure>>,
+) {
+    if let Err(error) = rustix::process::setpriority_process(None, GIVES_WAY) {
+        tracing::warn!(%error, "processing has the same priority as receiving");
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let _ = ready.send(Err(error.into()));
+            return;
+        }
+    };
+    runtime.block_on(async {
+        let storage = match Storage::open(queues, folder, ports::system_now()).await {
+            Ok(storage) => storage,
+            Err(error) => {
+                let _ = ready.send(Err(error.into()));
+                return;
+            }
+        };
+        let stack = Arc::new(Stack::new(Ports {
+            clock: Arc::new(SystemClock),
+            table: storage.table,
+            stream: storage.stream,
+            events: storage.events,
+            dead_letters: storage.dead_letters,
+            payloads: Arc::new(Folder::new(folder.file("payloads"))),
+            secrets,
+            metrics: Arc::new(Metrics::off()),
+            policy: RetryPolicy::default(),
+        }));
+        let mut loops = JoinSet::new();
+        for poller in 0..=POLLERS {
+            loops.spawn(process(Arc::clone(&stack), poller == POLLERS, stopping.clone()));
+        }
+        loops.spawn(roll_up(Arc::clone(&stack), stopping.clone()));
+        loops.spawn(beat(Arc::clone(&stack), stopping.clone()));
+        loops.spawn(expire(storage.expiring, stopping));
+        let _ = ready.send(Ok(stack));
+        while loops.join_next().await.is_some() {}
+    });
 }
 
 async fn asked_to_stop() {
