@@ -125,3 +125,15 @@ fn tls_context() -> tls::TlsContext {
     };
     tls::TlsContext::builder().with_trust_store(trust).build().expect("the built-in roots are well-formed")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_roots_are_five_and_can_be_read() {
+        assert_eq!(include_str!("aws-roots.pem").matches("BEGIN CERTIFICATE").count(), 5);
+        assert!(optional("AWS_ENDPOINT_URL").is_none(), "else it is the system's roots that are read");
+        let _reads_them = connector();
+    }
+}
