@@ -5,6 +5,7 @@
 //! they can be tested by the thousand.
 
 pub mod event;
+pub mod fields;
 pub mod figures;
 pub mod money;
 pub mod record;
@@ -12,6 +13,7 @@ pub mod rejection;
 pub mod retry;
 
 pub use event::{DedupeKey, Event, EventId, Outcome, RequestId};
+pub use fields::Fields;
 pub use money::{Currency, Money, MoneyError};
-pub use record::{Change, Effect, Fields, Kind, Merged, Record, RecordKey, Revision, Status, Transition};
+pub use record::{Change, Effect, Kind, Merged, Record, RecordKey, Revision, Status, Transition};
 pub use rejection::Cause;

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::money::Money;
+use crate::fields::{Fields, Place, Spoken};
 
 /// What a record is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -152,68 +152,29 @@ impl fmt::Display for RecordKey {
     }
 }
 
-/// The provider's order of a record's states: by version or time first, by rank where those are equal.
+/// The provider's order of a record's states: by time first, then by version, then by rank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Revision {
-    /// A version number, or a time in the finest unit that the provider sends.
+    /// A time in the finest unit that the provider sends; its version numbers, where it always sends those.
     #[serde(rename = "m")]
     pub major: i64,
+    /// The provider's version number beside the time, where it sends one.
+    #[serde(rename = "v", default, skip_serializing_if = "is_unversioned")]
+    pub version: i64,
     /// How far along the record is; see [`Status::rank`].
     #[serde(rename = "r")]
     pub rank: u8,
 }
 
-/// What a change says of a record beyond its status. Absent means that the event does not speak of it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Fields {
-    /// The whole amount.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub amount: Option<Money>,
-    /// How much of it has been paid back. Only grows.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub refunded: Option<Money>,
-    /// The provider's id of the order it belongs to.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub order: Option<String>,
-    /// The provider's id of the payment it belongs to.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub payment: Option<String>,
-    /// The provider's id of the location.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub location: Option<String>,
-    /// The provider's id of the customer. Never a name, a number or an address.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub customer: Option<String>,
-    /// How it was paid: `card`, `cash`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub method: Option<String>,
-    /// The provider's word for why it failed, was cancelled or was paid back.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// The number that people know it by: `#1001`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub number: Option<String>,
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde asks for")]
+fn is_unversioned(version: &i64) -> bool {
+    *version == 0
 }
 
-impl Fields {
-    /// What `newer` says, and what this says where `newer` is silent.
-    #[must_use]
-    pub fn under(self, newer: Self) -> Self {
-        Self {
-            amount: newer.amount.or(self.amount),
-            refunded: match (self.refunded, newer.refunded) {
-                (Some(one), Some(other)) => Some(one.larger(other)),
-                (one, other) => other.or(one),
-            },
-            order: newer.order.or(self.order),
-            payment: newer.payment.or(self.payment),
-            location: newer.location.or(self.location),
-            customer: newer.customer.or(self.customer),
-            method: newer.method.or(self.method),
-            reason: newer.reason.or(self.reason),
-            number: newer.number.or(self.number),
-        }
+impl Revision {
+    /// A state that the provider places by this time or number, and nothing else.
+    pub fn at(major: i64, status: Status) -> Self {
+        Self { major, version: 0, rank: status.rank() }
     }
 }
 
@@ -289,6 +250,9 @@ pub struct Seen {
     /// The transition it caused when it came.
     #[serde(rename = "f", default, skip_serializing_if = "Option::is_none")]
     pub transition: Option<Transition>,
+    /// Which fields it spoke of.
+    #[serde(rename = "b")]
+    pub spoken: Spoken,
 }
 
 /// How many changes a record remembers. A record that sees more forgets its oldest and says so; a change older than
@@ -355,6 +319,7 @@ impl Record {
             status: change.status,
             effect: Effect::Applied,
             transition: Some(Transition { from: None, to: change.status }),
+            spoken: change.fields.spoken(),
         };
         let Some(mut record) = present else {
             let record = Self {
@@ -381,16 +346,24 @@ impl Record {
         if known || (at == 0 && record.forgotten > 0) {
             return Ok(Merged { record, effect: Effect::Superseded, transition: None, changed: false });
         }
-        if at == record.seen.len() {
+        let newest = at == record.seen.len();
+        if newest {
             seen.transition = (record.status != change.status)
                 .then_some(Transition { from: Some(record.status), to: change.status });
             record.status = change.status;
-            record.fields = record.fields.under(change.fields.clone());
         } else {
             seen.effect = Effect::Superseded;
             seen.transition = None;
-            record.fields = change.fields.clone().under(record.fields);
         }
+        record.fields.take(change.fields.clone(), newest, |field| {
+            match record.seen.iter().rposition(|entry| entry.spoken.of(field)) {
+                Some(from) if record.seen[from].revision == change.revision => {
+                    Place::Beside { after: from < at }
+                }
+                Some(from) if from >= at => Place::Before,
+                _ => Place::After,
+            }
+        });
         let (effect, transition) = (seen.effect, seen.transition);
         record.seen.insert(at, seen);
         if record.seen.len() > REMEMBERED {
@@ -422,6 +395,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::money::Money;
 
     fn change(major: i64, status: Status, minor: i64) -> Change {
         Change {
@@ -431,7 +405,7 @@ mod tests {
                 kind: Kind::Payment,
                 id: "p1".into(),
             },
-            revision: Revision { major, rank: status.rank() },
+            revision: Revision::at(major, status),
             occurred_at: Timestamp::from_second(major).unwrap(),
             status,
             fields: Fields {
@@ -439,6 +413,22 @@ mod tests {
                 ..Fields::default()
             },
         }
+    }
+
+    /// The same change, silent of some fields and speaking of others.
+    fn says(mut change: Change, minor: i64, spoken: u8) -> Change {
+        let word = |bit: u8| (spoken & bit != 0).then(|| format!("{minor}"));
+        let money = Money::from_minor(minor, "USD".parse().unwrap());
+        change.fields = Fields {
+            amount: (spoken & 1 != 0).then_some(money),
+            refunded: (spoken & 2 != 0).then_some(money),
+            method: word(4),
+            order: word(8),
+            reason: word(16),
+            parts: (spoken & 32 != 0).then(|| (format!("part {minor}"), money)).into_iter().collect(),
+            ..Fields::default()
+        };
+        change
     }
 
     fn fold(changes: &[(i64, Change)]) -> Record {
@@ -498,6 +488,58 @@ mod tests {
     }
 
     #[test]
+    fn a_field_is_the_newest_changes_that_speaks_of_it_however_late_that_one_comes() {
+        let method = |major, method: Option<&str>| {
+            let mut change = change(major, Status::Completed, 1);
+            change.fields.method = method.map(str::to_owned);
+            change
+        };
+        let (old, middle, new) = (method(1, Some("card")), method(2, Some("klarna")), method(3, None));
+        let record = fold(&[(1, old), (3, new), (2, middle)]);
+        assert_eq!(record.fields.method.as_deref(), Some("klarna"));
+    }
+
+    #[test]
+    fn the_reason_of_a_failure_goes_with_it() {
+        let mut failed = change(1, Status::Failed, 1);
+        failed.fields.reason = Some("card_declined".into());
+        let record = fold(&[(1, failed.clone()), (2, change(2, Status::Completed, 1))]);
+        assert_eq!(record.fields.reason, None);
+        let record = fold(&[(2, change(2, Status::Completed, 1)), (1, failed)]);
+        assert_eq!(record.fields.reason, None);
+    }
+
+    #[test]
+    fn what_was_paid_back_is_the_newest_word_and_of_two_equally_new_the_larger() {
+        let back = |major, minor| {
+            let mut change = change(major, Status::PartiallyRefunded, 100);
+            change.fields.refunded = Some(Money::from_minor(minor, "USD".parse().unwrap()));
+            change
+        };
+        let refunded = |changes: &[(i64, Change)]| fold(changes).fields.refunded.unwrap().minor();
+        assert_eq!(refunded(&[(1, back(1, 50)), (2, back(2, 20))]), 20);
+        assert_eq!(refunded(&[(2, back(2, 20)), (1, back(1, 50))]), 20);
+        assert_eq!(refunded(&[(1, back(1, 50)), (2, back(1, 20))]), 50);
+        assert_eq!(refunded(&[(2, back(1, 20)), (1, back(1, 50))]), 50);
+    }
+
+    #[test]
+    fn parts_add_up_to_the_whole() {
+        let usd = "USD".parse().unwrap();
+        let part = |major, id: &str, minor| {
+            let mut change = change(major, Status::Completed, 0);
+            change.fields.amount = None;
+            change.fields.parts = [(id.to_owned(), Money::from_minor(minor, usd))].into();
+            change
+        };
+        let record =
+            fold(&[(3, part(3, "b", 40)), (1, change(1, Status::Authorized, 100)), (2, part(2, "a", 60))]);
+        assert_eq!(record.fields.whole().unwrap().minor(), 100);
+        let record = fold(&[(1, change(1, Status::Authorized, 100)), (2, part(2, "a", 60))]);
+        assert_eq!(record.fields.whole().unwrap().minor(), 60);
+    }
+
+    #[test]
     fn a_change_of_another_account_is_refused() {
         let first = Record::merge(None, &change(1, Status::Completed, 1), "M", "a", "t").unwrap();
         assert_eq!(
@@ -518,14 +560,14 @@ mod tests {
     proptest! {
         #[test]
         fn the_order_and_number_of_deliveries_change_nothing(
-            changes in prop::collection::vec((1_i64..6, 0_usize..4, 0_i64..3), 1..12),
+            changes in prop::collection::vec((1_i64..6, 0_usize..4, 0_i64..3, 0_u8..64), 1..12),
             order in prop::collection::vec(any::<prop::sample::Index>(), 0..40),
         ) {
             let statuses = [Status::Pending, Status::Authorized, Status::Completed, Status::Cancelled];
             let all: Vec<_> = changes
                 .iter()
                 .zip(0..)
-                .map(|(&(major, status, minor), n)| (n, change(major, statuses[status], minor)))
+                .map(|(&(major, status, minor, spoken), n)| (n, says(change(major, statuses[status], minor), minor, spoken)))
                 .collect();
             let mut shuffled: Vec<_> = order.iter().map(|at| all[at.index(all.len())].clone()).collect();
             shuffled.extend(all.iter().rev().cloned());

@@ -1,5 +1,7 @@
 //! Shopify's orders, refunds and transactions, under the topic that the headers name.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use tillwatch_domain::{Change, DedupeKey, Event, Fields, Kind, Money, RecordKey, Revision, Status};
@@ -23,7 +25,9 @@ struct Order {
     total_price: Option<Exact>,
     location_id: Option<Exact>,
     customer: Option<Customer>,
-    refunds: Option<Vec<OrderRefund>>,
+    refunds: Option<Vec<Refund>>,
+    #[serde(default)]
+    test: Option<bool>,
 }
 
 /// Its name, addresses and numbers are left unread.
@@ -33,18 +37,14 @@ struct Customer {
 }
 
 #[derive(Deserialize)]
-struct OrderRefund {
-    transactions: Option<Vec<Transaction>>,
-}
-
-#[derive(Deserialize)]
 struct Refund {
-    id: Exact,
+    id: Option<Exact>,
     admin_graphql_api_id: Option<String>,
-    order_id: Exact,
+    /// Left out where the refund lies in its order.
+    order_id: Option<Exact>,
     created_at: Option<String>,
     processed_at: Option<String>,
-    transactions: Vec<Transaction>,
+    transactions: Option<Vec<Transaction>>,
 }
 
 #[derive(Deserialize)]
@@ -62,6 +62,8 @@ struct Transaction {
     location_id: Option<Exact>,
     created_at: Option<String>,
     processed_at: Option<String>,
+    #[serde(default)]
+    test: Option<bool>,
 }
 
 /// The event in a verified body: one, always.
@@ -73,17 +75,24 @@ pub(super) fn parse(headers: &Headers, body: &[u8]) -> Result<Vec<Event>, ParseE
     let (topic, shop) = (named(family.topic)?, named(family.shop)?);
     let test = headers.get(TEST).is_some_and(|value| value.eq_ignore_ascii_case("true"));
     let reader = Reader { kind: topic };
-    let change = match topic {
-        _ if test => None,
+    let changes = match topic {
+        _ if test => vec![],
         "orders/create"
         | "orders/updated"
         | "orders/paid"
         | "orders/cancelled"
         | "orders/fulfilled"
-        | "orders/partially_fulfilled" => Some(order_change(reader, json::read(body, topic)?)?),
-        "refunds/create" => Some(refund_change(reader, json::read(body, topic)?)?),
-        "order_transactions/create" => payment_change(reader, json::read(body, topic)?)?,
-        _ => None,
+        | "orders/partially_fulfilled" => order_changes(reader, json::read(body, topic)?)?,
+        "refunds/create" => {
+            let refund: Refund = json::read(body, topic)?;
+            reader.required("order_id", refund.order_id.as_ref())?;
+            reader.required("transactions", refund.transactions.as_ref())?;
+            vec![refund_change(reader, refund)?]
+        }
+        "order_transactions/create" => {
+            payment_change(reader, json::read(body, topic)?)?.into_iter().collect()
+        }
+        _ => vec![],
     };
     // The test header is not signed: without a key of its own, a forged test would stand in for the real event.
     let mark = if test { "test/" } else { "" };
@@ -93,9 +102,9 @@ pub(super) fn parse(headers: &Headers, body: &[u8]) -> Result<Vec<Event>, ParseE
         dedupe: DedupeKey { provider: "shopify".into(), account: shop.to_ascii_lowercase(), key },
         kind: topic.to_owned(),
         provider_event_id: headers.get(family.delivery).map(str::to_owned),
-        occurred_at: change.as_ref().map(|change| change.occurred_at).or(triggered_at),
+        occurred_at: changes.first().map(|change: &Change| change.occurred_at).or(triggered_at),
         test,
-        changes: change.into_iter().collect(),
+        changes,
     }])
 }
 
@@ -124,20 +133,33 @@ fn order_status(order: &Order) -> Status {
     }
 }
 
-fn order_change(reader: Reader<'_>, order: Order) -> Result<Change, ParseError> {
+/// An order and the refunds in it: a refund that was pending is told of only here when its money has gone out.
+fn order_changes(reader: Reader<'_>, mut order: Order) -> Result<Vec<Change>, ParseError> {
+    let refunds = order.refunds.take().unwrap_or_default();
+    let id = order.id.clone();
+    let order = order_change(reader, order, &refunds)?;
+    // Cut short as they may be there, what says which they are and when is enough.
+    let refunds = refunds.into_iter().filter(|refund| {
+        refund.id.is_some() && (refund.processed_at.is_some() || refund.created_at.is_some())
+    });
+    let refunds =
+        refunds.map(|refund| refund_change(reader, Refund { order_id: Some(id.clone()), ..refund }));
+    std::iter::once(Ok(order)).chain(refunds).collect()
+}
+
+fn order_change(reader: Reader<'_>, order: Order, refunds: &[Refund]) -> Result<Change, ParseError> {
     belongs(reader, order.admin_graphql_api_id.as_deref(), "Order/")?;
     let occurred_at = reader.time("updated_at", &order.updated_at)?;
     let status = order_status(&order);
     let amount = money(reader, order.total_price.as_ref(), order.currency.as_deref())?;
-    let transactions =
-        order.refunds.iter().flatten().filter_map(|refund| refund.transactions.as_ref()).flatten();
+    let transactions = refunds.iter().filter_map(|refund| refund.transactions.as_ref()).flatten();
     // Given back in another currency than the order's, it can't be set against the order's total.
     let refunded = paid_back(reader, transactions, &["success"])
         .unwrap_or_default()
         .filter(|back| amount.is_some_and(|amount| amount.currency() == back.currency()));
     Ok(Change {
         record: record(Kind::Order, order.id),
-        revision: Revision { major: nanoseconds(occurred_at), rank: status.rank() },
+        revision: Revision::at(nanoseconds(occurred_at), status),
         occurred_at,
         status,
         fields: Fields {
@@ -147,6 +169,7 @@ fn order_change(reader: Reader<'_>, order: Order) -> Result<Change, ParseError> 
             customer: order.customer.and_then(|customer| customer.id).map(String::from),
             reason: order.cancel_reason,
             number: order.name,
+            test: order.test == Some(true),
             ..Fields::default()
         },
     })
@@ -156,8 +179,9 @@ fn refund_change(reader: Reader<'_>, refund: Refund) -> Result<Change, ParseErro
     belongs(reader, refund.admin_graphql_api_id.as_deref(), "Refund/")?;
     let at = refund.processed_at.or(refund.created_at);
     let occurred_at = reader.time("processed_at", &reader.required("created_at", at)?)?;
+    let transactions = refund.transactions.unwrap_or_default();
     let is = |wanted: &str| {
-        let mut refunds = refund.transactions.iter().filter(|transaction| transaction.kind == "refund");
+        let mut refunds = transactions.iter().filter(|transaction| transaction.kind == "refund");
         refunds.any(|transaction| transaction.status == wanted)
     };
     let status = if is("pending") {
@@ -169,41 +193,51 @@ fn refund_change(reader: Reader<'_>, refund: Refund) -> Result<Change, ParseErro
         Status::Failed
     };
     Ok(Change {
-        record: record(Kind::Refund, refund.id),
-        revision: Revision { major: nanoseconds(occurred_at), rank: status.rank() },
+        record: record(Kind::Refund, reader.required("id", refund.id)?),
+        revision: Revision::at(nanoseconds(occurred_at), status),
         occurred_at,
         status,
         fields: Fields {
-            amount: paid_back(reader, &refund.transactions, &["success", "pending"])?,
-            order: Some(refund.order_id.into()),
+            amount: paid_back(reader, &transactions, &["success", "pending"])?,
+            order: refund.order_id.map(String::from),
+            test: transactions.iter().any(|transaction| transaction.test == Some(true)),
             ..Fields::default()
         },
     })
 }
 
 /// A transaction as a payment. A capture and a void belong to the authorization that is their parent, so that one
-/// payment is one record. None for what says nothing of a payment: refunds (`refunds/create` brings those), change
-/// given in cash, and a void that did not happen.
+/// payment is one record; of several captures each is a part of it. None for what says nothing of a payment: refunds
+/// (`refunds/create` brings those), change given in cash, a capture or void that did not happen (the money is still held,
+/// or taken before), and a kind or status that is not known here.
 fn payment_change(reader: Reader<'_>, transaction: Transaction) -> Result<Option<Change>, ParseError> {
     belongs(reader, transaction.admin_graphql_api_id.as_deref(), "OrderTransaction/")?;
     let status = match (transaction.kind.as_str(), transaction.status.as_str()) {
         ("sale" | "capture", "success") => Status::Completed,
-        ("authorization", "success") => Status::Authorized,
+        ("authorization" | "emv_authorization", "success") => Status::Authorized,
         ("void", "success") => Status::Cancelled,
-        ("sale" | "capture" | "authorization", "failure" | "error") => Status::Failed,
-        ("sale" | "capture" | "authorization", _) => Status::Pending,
+        ("sale" | "authorization" | "emv_authorization", "failure" | "error") => Status::Failed,
+        ("sale" | "authorization" | "emv_authorization", "pending" | "awaiting_response") => Status::Pending,
         _ => return Ok(None),
     };
     let amount = money(reader, transaction.amount.as_ref(), transaction.currency.as_deref())?;
     let at = transaction.processed_at.or(transaction.created_at);
     let occurred_at = reader.time("processed_at", &reader.required("created_at", at)?)?;
+    let parts = match (transaction.kind.as_str(), &transaction.parent_id, amount) {
+        ("capture", Some(_), Some(amount)) => [(String::from(transaction.id.clone()), amount)].into(),
+        _ => BTreeMap::new(),
+    };
+    // What a capture took is a part; what a void releases is no amount of the payment's.
+    let amount = amount.filter(|_| parts.is_empty() && status != Status::Cancelled);
     Ok(Some(Change {
         record: record(Kind::Payment, transaction.parent_id.unwrap_or(transaction.id)),
-        revision: Revision { major: nanoseconds(occurred_at), rank: status.rank() },
+        revision: Revision::at(nanoseconds(occurred_at), status),
         occurred_at,
         status,
         fields: Fields {
             amount,
+            parts,
+            test: transaction.test == Some(true),
             order: transaction.order_id.map(String::from),
             location: transaction.location_id.map(String::from),
             method: transaction.gateway.map(|gateway| gateway.to_ascii_lowercase()),
@@ -365,11 +399,31 @@ mod tests {
         assert_eq!(payment("authorization", "success"), Some(Status::Authorized));
         assert_eq!(payment("void", "success"), Some(Status::Cancelled));
         assert_eq!(payment("sale", "failure"), Some(Status::Failed));
-        assert_eq!(payment("capture", "error"), Some(Status::Failed));
+        assert_eq!(payment("capture", "error"), None);
         assert_eq!(payment("authorization", "pending"), Some(Status::Pending));
+        assert_eq!(payment("authorization", "unheard of"), None);
         assert_eq!(payment("void", "failure"), None);
         assert_eq!(payment("refund", "success"), None);
         assert_eq!(payment("change", "success"), None);
+    }
+
+    #[test]
+    fn each_capture_of_an_authorization_is_a_part_of_one_payment() {
+        let capture = SALE.replace("sale", "capture").replace(r#""parent_id":null"#, r#""parent_id":7"#);
+        let fields = change("order_transactions/create", &capture).fields;
+        assert_eq!((fields.amount, fields.parts.len()), (None, 1));
+        assert_eq!(fields.whole(), change("order_transactions/create", SALE).fields.amount);
+    }
+
+    #[test]
+    fn an_order_tells_of_its_refunds_too() {
+        let refund = REFUND.replacen(r#""order_id":820982911946154508,"#, "", 1);
+        let body = ORDER.replace(r#""test":true"#, &format!(r#""refunds":[{refund}],"test":true"#));
+        let changes = event("orders/updated", &body).changes;
+        assert_eq!(changes[1..], [change("refunds/create", REFUND)]);
+        assert!(changes[0].fields.test, "it was made to try things out");
+        let error = problem("refunds/create", &refund);
+        assert_eq!(error, "the field `order_id` of a refunds/create event is missing");
     }
 
     #[test]

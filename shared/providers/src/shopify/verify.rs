@@ -10,12 +10,8 @@ use crate::{Failure, Headers, Request, Settings, SettingsError, Unverified, hmac
 /// Which secret signed the request: for an hour after a change it may be the old one.
 pub(super) fn verify(request: &Request<Unverified>, settings: &Settings) -> Result<usize, Failure> {
     let (keys, headers) = (settings.keys()?, request.headers());
-    let family = Family::of(headers);
-    let both = family.signature != WEBHOOKS.signature && headers.get(WEBHOOKS.signature).is_some();
-    if both {
-        return Err(Cause::AmbiguousSignature.into());
-    }
-    let tag = hmac::base64_tag(headers.only(family.signature)?)?;
+    // Events carry both families for a while, and then it is the newer that counts, here as in reading what they say.
+    let tag = hmac::base64_tag(headers.only(Family::of(headers).signature)?)?;
     hmac::matching_key(&keys, &[request.body()], &[tag]).ok_or(Failure::Rejected(Cause::WrongSignature))
 }
 
@@ -51,9 +47,15 @@ mod tests {
     }
 
     #[test]
-    fn a_request_signed_in_both_families_is_ambiguous_even_if_rightly() {
-        let headers =
-            Headers::from_iter([EVENTS, WEBHOOKS].map(|family| (family.signature, signature("new"))));
-        assert_eq!(verdict(headers), Err(Cause::AmbiguousSignature.into()));
+    fn of_a_request_signed_in_both_families_the_newer_decides() {
+        let both = |newer: &str, older: &str| {
+            verdict(Headers::from_iter([
+                (EVENTS.signature, signature(newer)),
+                (WEBHOOKS.signature, signature(older)),
+            ]))
+        };
+        assert_eq!(both("new", "new"), Ok(0));
+        assert_eq!(both("old", "another"), Ok(1));
+        assert_eq!(both("another", "new"), Err(Cause::WrongSignature.into()));
     }
 }

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use tillwatch_domain::{Change, DedupeKey, Event, Fields, Kind, Money, RecordKey, Revision, Status};
 
 use crate::ParseError;
@@ -14,19 +15,32 @@ struct Envelope {
     kind: String,
     event_id: String,
     created_at: Option<String>,
-    data: Option<Data>,
+}
+
+/// The envelope once more, when its type has told what `T` is. Of other types the object is left unread.
+#[derive(Deserialize)]
+struct About<T> {
+    data: Option<Data<T>>,
 }
 
 #[derive(Deserialize)]
-struct Data {
-    object: Option<Object>,
+struct Data<T> {
+    object: Option<T>,
 }
 
-/// The object that the event is about, under the key that its kind gives it. Others are left alone.
+/// The object that the event is about, under the key that its kind gives it.
 #[derive(Deserialize)]
-struct Object {
+struct PaymentObject {
     payment: Option<Payment>,
+}
+
+#[derive(Deserialize)]
+struct RefundObject {
     refund: Option<Refund>,
+}
+
+#[derive(Deserialize)]
+struct OrderObject {
     #[serde(alias = "order_updated", alias = "order_fulfillment_updated")]
     order_created: Option<Order>,
 }
@@ -71,8 +85,8 @@ struct Refund {
 struct Order {
     #[serde(rename = "order_id")]
     id: String,
-    version: i64,
-    state: String,
+    version: Option<i64>,
+    state: Option<String>,
     location_id: Option<String>,
     created_at: Option<String>,
     updated_at: Option<String>,
@@ -83,20 +97,19 @@ pub(super) fn parse(body: &[u8]) -> Result<Vec<Event>, ParseError> {
     let envelope: Envelope = json::read(body, "square")?;
     let reader = Reader { kind: &envelope.kind };
     let occurred_at = envelope.created_at.as_deref().map(|at| reader.time("created_at", at)).transpose()?;
-    let object = envelope.data.and_then(|data| data.object);
     let change = match envelope.kind.as_str() {
         "payment.created" | "payment.updated" => {
-            let payment = object.and_then(|object| object.payment);
-            Some(payment_change(reader, reader.required("data.object.payment", payment)?)?)
+            let payment = object(body, reader)?.and_then(|object: PaymentObject| object.payment);
+            payment_change(reader, reader.required("data.object.payment", payment)?)?
         }
         "refund.created" | "refund.updated" => {
-            let refund = object.and_then(|object| object.refund);
-            Some(refund_change(reader, reader.required("data.object.refund", refund)?)?)
+            let refund = object(body, reader)?.and_then(|object: RefundObject| object.refund);
+            refund_change(reader, reader.required("data.object.refund", refund)?)?
         }
-        "order.created" | "order.updated" => {
-            let order = object.and_then(|object| object.order_created);
+        "order.created" | "order.updated" | "order.fulfillment.updated" => {
+            let order = object(body, reader)?.and_then(|object: OrderObject| object.order_created);
             let order = reader.required("data.object.order_created or order_updated", order)?;
-            Some(order_change(reader, order, occurred_at)?)
+            order_change(reader, order, occurred_at)?
         }
         _ => None,
     };
@@ -115,6 +128,15 @@ pub(super) fn parse(body: &[u8]) -> Result<Vec<Event>, ParseError> {
     }])
 }
 
+fn object<T: DeserializeOwned>(body: &[u8], reader: Reader<'_>) -> Result<Option<T>, ParseError> {
+    Ok(json::read::<About<T>>(body, reader.kind)?.data.and_then(|data| data.object))
+}
+
+/// A state's place in Square's order: by its time, and of one time by its version. Not every order has a version.
+fn revision(occurred_at: Timestamp, version: Option<i64>, status: Status) -> Revision {
+    Revision { version: version.unwrap_or(0), ..Revision::at(nanoseconds(occurred_at), status) }
+}
+
 /// Square's ids are unique among all merchants.
 fn record(kind: Kind, id: String) -> RecordKey {
     RecordKey { provider: "square".into(), scope: String::new(), kind, id }
@@ -130,7 +152,8 @@ fn money(
         .transpose()
 }
 
-fn payment_change(reader: Reader<'_>, payment: Payment) -> Result<Change, ParseError> {
+/// None for a status that is not known here: it says nothing that could be told.
+fn payment_change(reader: Reader<'_>, payment: Payment) -> Result<Option<Change>, ParseError> {
     let updated = payment.updated_at.as_deref().unwrap_or(&payment.created_at);
     let occurred_at = reader.time("data.object.payment.updated_at", updated)?;
     let total = payment.total_money.or(payment.amount_money);
@@ -142,11 +165,12 @@ fn payment_change(reader: Reader<'_>, payment: Payment) -> Result<Change, ParseE
         "COMPLETED" => Status::PartiallyRefunded,
         "CANCELED" => Status::Cancelled,
         "FAILED" => Status::Failed,
-        _ => Status::Pending,
+        "PENDING" => Status::Pending,
+        _ => return Ok(None),
     };
-    Ok(Change {
+    Ok(Some(Change {
         record: record(Kind::Payment, payment.id),
-        revision: Revision { major: nanoseconds(occurred_at), rank: status.rank() },
+        revision: revision(occurred_at, None, status),
         occurred_at,
         status,
         fields: Fields {
@@ -159,24 +183,22 @@ fn payment_change(reader: Reader<'_>, payment: Payment) -> Result<Change, ParseE
             number: payment.receipt_number,
             ..Fields::default()
         },
-    })
+    }))
 }
 
-fn refund_change(reader: Reader<'_>, refund: Refund) -> Result<Change, ParseError> {
+fn refund_change(reader: Reader<'_>, refund: Refund) -> Result<Option<Change>, ParseError> {
     let updated = refund.updated_at.as_deref().unwrap_or(&refund.created_at);
     let occurred_at = reader.time("data.object.refund.updated_at", updated)?;
     let status = match refund.status.as_deref() {
         Some("COMPLETED") => Status::Completed,
         Some("REJECTED") => Status::Rejected,
         Some("FAILED") => Status::Failed,
-        _ => Status::Pending,
+        Some("PENDING") | None => Status::Pending,
+        Some(_) => return Ok(None),
     };
-    Ok(Change {
+    Ok(Some(Change {
         record: record(Kind::Refund, refund.id),
-        revision: Revision {
-            major: refund.version.unwrap_or_else(|| nanoseconds(occurred_at)),
-            rank: status.rank(),
-        },
+        revision: revision(occurred_at, refund.version, status),
         occurred_at,
         status,
         fields: Fields {
@@ -187,32 +209,33 @@ fn refund_change(reader: Reader<'_>, refund: Refund) -> Result<Change, ParseErro
             reason: refund.reason,
             ..Fields::default()
         },
-    })
+    }))
 }
 
 fn order_change(
     reader: Reader<'_>,
     order: Order,
     occurred_at: Option<Timestamp>,
-) -> Result<Change, ParseError> {
+) -> Result<Option<Change>, ParseError> {
     let updated = order.updated_at.or(order.created_at);
     let occurred_at = match updated.as_deref() {
         Some(at) => reader.time("data.object.order_updated.updated_at", at)?,
         None => reader.required("created_at", occurred_at)?,
     };
-    let status = match order.state.as_str() {
-        "COMPLETED" => Status::Completed,
-        "CANCELED" => Status::Cancelled,
-        "DRAFT" => Status::Draft,
-        _ => Status::Open,
+    let status = match order.state.as_deref() {
+        Some("COMPLETED") => Status::Completed,
+        Some("CANCELED") => Status::Cancelled,
+        Some("DRAFT") => Status::Draft,
+        Some("OPEN") | None => Status::Open,
+        Some(_) => return Ok(None),
     };
-    Ok(Change {
+    Ok(Some(Change {
         record: record(Kind::Order, order.id),
-        revision: Revision { major: order.version, rank: status.rank() },
+        revision: revision(occurred_at, order.version, status),
         occurred_at,
         status,
         fields: Fields { location: order.location_id, ..Fields::default() },
-    })
+    }))
 }
 
 #[cfg(test)]
@@ -243,11 +266,39 @@ mod tests {
         }
     }
 
+    const ORDER: &str = r#"{"merchant_id":"M","type":"order.updated","event_id":"e","created_at":"2020-04-16T23:14:26.359Z","data":{"type":"order_updated","id":"o","object":{"order_updated":{"created_at":"2020-04-16T23:14:26.129Z","location_id":"L","order_id":"o","state":"OPEN","updated_at":"2020-04-16T23:14:26.359Z","version":2}}}}"#;
+
     #[test]
-    fn an_order_is_ordered_by_its_version() {
-        let body = br#"{"merchant_id":"M","type":"order.updated","event_id":"e","created_at":"2020-04-16T23:14:26.359Z","data":{"type":"order_updated","id":"o","object":{"order_updated":{"created_at":"2020-04-16T23:14:26.129Z","location_id":"L","order_id":"o","state":"OPEN","updated_at":"2020-04-16T23:14:26.359Z","version":2}}}}"#;
-        let event = parse(body).unwrap().remove(0);
-        assert_eq!(event.changes[0].revision, Revision { major: 2, rank: Status::Open.rank() });
+    fn an_order_is_ordered_by_its_time_and_then_by_its_version() {
+        let revision = |body: &str| parse(body.as_bytes()).unwrap().remove(0).changes[0].revision;
+        let second = revision(ORDER);
+        assert_eq!((second.version, second.rank), (2, Status::Open.rank()));
+        assert!(second < revision(&ORDER.replace(r#""version":2"#, r#""version":3"#)));
+        let later = ORDER
+            .replace(r#""updated_at":"2020-04-16T23:14:26.359Z""#, r#""updated_at":"2020-04-16T23:14:27Z""#);
+        assert!(second < revision(&later.replace(r#","version":2"#, "")), "orders of a till have no version");
+    }
+
+    #[test]
+    fn a_fulfilment_is_an_orders_news_and_an_order_without_a_state_is_open() {
+        let body = ORDER
+            .replace("order.updated", "order.fulfillment.updated")
+            .replace("order_updated", "order_fulfillment_updated");
+        let body = body.replace(r#""state":"OPEN","#, "");
+        let change = parse(body.as_bytes()).unwrap().remove(0).changes.remove(0);
+        assert_eq!((change.record.id.as_str(), change.status), ("o", Status::Open));
+    }
+
+    #[test]
+    fn a_status_that_is_not_known_says_nothing() {
+        let body = PAYMENT.replace("COMPLETED", "REVIEWED");
+        assert_eq!(parse(body.as_bytes()).unwrap().remove(0).changes, []);
+    }
+
+    #[test]
+    fn a_type_that_is_not_modelled_may_hold_whatever_it_likes() {
+        let body = br#"{"merchant_id":"M","type":"loyalty.event.created","event_id":"e","data":{"object":{"payment":7,"refund":[],"order_created":"x"}}}"#;
+        assert_eq!(parse(body).unwrap().remove(0).changes, []);
     }
 
     #[test]

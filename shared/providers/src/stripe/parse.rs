@@ -19,6 +19,10 @@ struct Envelope {
     account: Option<String>,
     /// Seconds since 1970; RFC 3339 in a thin event.
     created: Option<Exact>,
+    /// False for what is only tried out.
+    livemode: Option<bool>,
+    /// By which the object is written: `2025-03-31.basil`; before names, the day alone.
+    api_version: Option<String>,
 }
 
 /// The envelope once more, when its type has told what `T` is.
@@ -113,6 +117,10 @@ struct CheckoutSession {
     payment_intent: Option<Reference>,
 }
 
+/// The first version by which `amount_refunded` counts refunds alone. Before it, what a capture left of an authorization
+/// counted too.
+const REFUNDS_ONLY_SINCE: &str = "2025-03-31";
+
 /// The event in a verified body: one, always.
 pub(super) fn parse(body: &[u8]) -> Result<Vec<Event>, ParseError> {
     let envelope: Envelope = json::read(body, "stripe")?;
@@ -122,13 +130,17 @@ pub(super) fn parse(body: &[u8]) -> Result<Vec<Event>, ParseError> {
     let at = || reader.required("created", occurred_at);
     // A thin event holds no object, only its id: what it says must be fetched.
     let thin = envelope.object.as_deref() == Some("v2.core.event");
-    let change = match kind {
+    let refunds_releases =
+        envelope.api_version.as_deref().is_some_and(|version| version < REFUNDS_ONLY_SINCE);
+    let mut change = match kind {
         _ if thin => None,
-        _ if kind.starts_with("payment_intent.") => Some(payment_intent(reader, about(body, kind)?, at()?)?),
+        _ if kind.starts_with("payment_intent.") => payment_intent(reader, about(body, kind)?, at()?)?,
         "charge.succeeded" | "charge.failed" | "charge.captured" | "charge.pending" | "charge.updated"
-        | "charge.refunded" | "charge.expired" => charge(reader, about(body, kind)?, at()?)?,
+        | "charge.refunded" | "charge.expired" => {
+            charge(reader, about(body, kind)?, at()?, refunds_releases)?
+        }
         "refund.created" | "refund.updated" | "refund.failed" | "charge.refund.updated" => {
-            Some(refund(reader, about(body, kind)?, at()?)?)
+            refund(reader, about(body, kind)?, at()?)?
         }
         "checkout.session.completed"
         | "checkout.session.expired"
@@ -136,6 +148,9 @@ pub(super) fn parse(body: &[u8]) -> Result<Vec<Event>, ParseError> {
         | "checkout.session.async_payment_failed" => Some(checkout(reader, about(body, kind)?, at()?)?),
         _ => None,
     };
+    if let Some(change) = &mut change {
+        change.fields.test = envelope.livemode == Some(false);
+    }
     Ok(vec![Event {
         dedupe: DedupeKey {
             provider: "stripe".into(),
@@ -170,10 +185,15 @@ fn record(kind: Kind, id: String) -> RecordKey {
 /// the later: it speaks of the payment whole.
 fn revision(at: Timestamp, status: Status, intent: bool) -> Revision {
     let rank = status.rank().saturating_mul(2).saturating_add(u8::from(intent));
-    Revision { major: at.as_second(), rank }
+    Revision { rank, ..Revision::at(at.as_second(), status) }
 }
 
-fn payment_intent(reader: Reader<'_>, intent: PaymentIntent, at: Timestamp) -> Result<Change, ParseError> {
+/// None for a status that is not known here: it says nothing that could be told.
+fn payment_intent(
+    reader: Reader<'_>,
+    intent: PaymentIntent,
+    at: Timestamp,
+) -> Result<Option<Change>, ParseError> {
     let failed = intent.last_payment_error.is_some();
     let status = match intent.status.as_str() {
         "succeeded" => Status::Completed,
@@ -182,12 +202,13 @@ fn payment_intent(reader: Reader<'_>, intent: PaymentIntent, at: Timestamp) -> R
         "canceled" => Status::Cancelled,
         // After a failed attempt it waits for another method, as it did before the first.
         "requires_payment_method" if failed => Status::Failed,
-        _ => Status::Pending,
+        "requires_payment_method" | "requires_confirmation" | "processing" => Status::Pending,
+        _ => return Ok(None),
     };
     let error = intent.last_payment_error.and_then(|error| error.code).filter(|_| status == Status::Failed);
     // Less may be captured than was authorized.
     let amount = intent.amount_received.filter(|_| status == Status::Completed).or(intent.amount);
-    Ok(Change {
+    Ok(Some(Change {
         record: record(Kind::Payment, intent.id),
         revision: revision(at, status, true),
         occurred_at: at,
@@ -198,13 +219,27 @@ fn payment_intent(reader: Reader<'_>, intent: PaymentIntent, at: Timestamp) -> R
             reason: intent.cancellation_reason.or(error),
             ..Fields::default()
         },
-    })
+    }))
 }
 
 /// A charge as its payment intent's state, or its own where it was made without one. None for later news of an attempt
-/// that failed: the payment may have succeeded by another since.
-fn charge(reader: Reader<'_>, charge: Charge, at: Timestamp) -> Result<Option<Change>, ParseError> {
-    let back = charge.amount_refunded.unwrap_or(0);
+/// that failed, or of money that was only reserved: the intent has told, and may have gone on since. `refunds_releases`:
+/// the charge counts as refunded what a capture left of it.
+fn charge(
+    reader: Reader<'_>,
+    charge: Charge,
+    at: Timestamp,
+    refunds_releases: bool,
+) -> Result<Option<Change>, ParseError> {
+    let late = reader.kind == "charge.updated" && charge.payment_intent.is_some();
+    let released = match (charge.amount, charge.amount_captured) {
+        (Some(whole), Some(captured)) if refunds_releases && charge.captured => {
+            whole.saturating_sub(captured).max(0)
+        }
+        _ => 0,
+    };
+    let refunded = charge.amount_refunded.map(|back| back.saturating_sub(released).max(0));
+    let back = refunded.unwrap_or(0);
     let status = match charge.status.as_str() {
         "failed" if reader.kind != "charge.failed" && charge.payment_intent.is_some() => return Ok(None),
         "failed" => Status::Failed,
@@ -212,15 +247,17 @@ fn charge(reader: Reader<'_>, charge: Charge, at: Timestamp) -> Result<Option<Ch
         "succeeded" if !charge.captured && (charge.refunded || reader.kind == "charge.expired") => {
             Status::Cancelled
         }
+        "succeeded" if !charge.captured && late => return Ok(None),
         "succeeded" if !charge.captured => Status::Authorized,
         "succeeded" if charge.refunded => Status::Refunded,
         "succeeded" if back > 0 => Status::PartiallyRefunded,
         "succeeded" => Status::Completed,
-        _ => Status::Pending,
+        "pending" => Status::Pending,
+        _ => return Ok(None),
     };
     let currency = charge.currency.as_deref();
     let amount = charge.amount_captured.filter(|_| charge.captured).or(charge.amount);
-    let refunded = charge.amount_refunded.filter(|_| charge.captured);
+    let refunded = refunded.filter(|_| charge.captured);
     Ok(Some(Change {
         record: record(Kind::Payment, charge.payment_intent.map_or(charge.id, String::from)),
         revision: revision(at, status, false),
@@ -238,17 +275,18 @@ fn charge(reader: Reader<'_>, charge: Charge, at: Timestamp) -> Result<Option<Ch
     }))
 }
 
-fn refund(reader: Reader<'_>, refund: Refund, at: Timestamp) -> Result<Change, ParseError> {
+fn refund(reader: Reader<'_>, refund: Refund, at: Timestamp) -> Result<Option<Change>, ParseError> {
     let status = match refund.status.as_deref() {
         Some("succeeded") => Status::Completed,
         Some("requires_action") => Status::ActionRequired,
         Some("failed") => Status::Failed,
         Some("canceled") => Status::Cancelled,
-        _ => Status::Pending,
+        Some("pending") | None => Status::Pending,
+        Some(_) => return Ok(None),
     };
     // Unlike a payment, a refund is not tried again: a bank may return one that had succeeded, and that is its end.
     let standing = if status == Status::Failed { Status::Rejected } else { status };
-    Ok(Change {
+    Ok(Some(Change {
         record: record(Kind::Refund, refund.id),
         revision: revision(at, standing, false),
         occurred_at: at,
@@ -259,7 +297,7 @@ fn refund(reader: Reader<'_>, refund: Refund, at: Timestamp) -> Result<Change, P
             reason: refund.failure_reason.or(refund.reason),
             ..Fields::default()
         },
-    })
+    }))
 }
 
 fn checkout(reader: Reader<'_>, session: CheckoutSession, at: Timestamp) -> Result<Change, ParseError> {
@@ -341,7 +379,7 @@ mod tests {
         assert!(charge.revision < intent.revision);
         assert_eq!(
             intent.revision,
-            Revision { major: 1_700_000_000, rank: Status::Completed.rank() * 2 + 1 }
+            Revision { major: 1_700_000_000, version: 0, rank: Status::Completed.rank() * 2 + 1 }
         );
         let refunded = CHARGE.replace(r#""amount_refunded":0"#, r#""amount_refunded":1"#);
         assert!(intent.revision < change("charge.refunded", &refunded).revision);
@@ -384,7 +422,7 @@ mod tests {
                 .replace(r#""captured":true,"#, "")
                 .replace(r#""refunded":false,"#, "")
                 .replace(r#""amount_refunded":0"#, &flags);
-            let change = change("charge.updated", &object);
+            let change = change("charge.refunded", &object);
             (change.status, change.fields.refunded.map(|money| money.minor()))
         };
         assert_eq!(with(false, false, 0), (Status::Authorized, None));
@@ -403,6 +441,41 @@ mod tests {
         assert_eq!(amount("charge.captured", &charge), 600);
         assert_eq!(amount("payment_intent.succeeded", &intent), 600);
         assert_eq!(amount("payment_intent.amount_capturable_updated", &authorized), 1000);
+    }
+
+    #[test]
+    fn what_a_capture_left_is_no_refund_whatever_the_version_calls_it() {
+        let charge = CHARGE.replace(
+            r#""amount_refunded":0,"captured""#,
+            r#""amount_captured":600,"amount_refunded":400,"captured""#,
+        );
+        let of = |version: &str| {
+            let body = format!(
+                r#"{{"id":"evt_1","object":"event","api_version":"{version}","created":1700000000,"type":"charge.captured","data":{{"object":{charge}}}}}"#
+            );
+            let told = parse(body.as_bytes()).unwrap().remove(0).changes.remove(0);
+            (told.status, told.fields.refunded.map(|money| money.minor()))
+        };
+        assert_eq!(of("2024-06-20"), (Status::Completed, Some(0)));
+        assert_eq!(of("2025-03-31.basil"), (Status::PartiallyRefunded, Some(400)));
+    }
+
+    #[test]
+    fn what_is_only_tried_out_says_so() {
+        let of = |livemode: &str| {
+            let body = format!(
+                r#"{{"id":"evt_1","object":"event","livemode":{livemode},"created":1700000000,"type":"charge.succeeded","data":{{"object":{CHARGE}}}}}"#
+            );
+            parse(body.as_bytes()).unwrap().remove(0).changes.remove(0).fields.test
+        };
+        assert_eq!((of("true"), of("false"), of("null")), (false, true, false));
+    }
+
+    #[test]
+    fn late_news_of_money_that_was_only_reserved_say_nothing() {
+        let reserved = CHARGE.replace(r#""captured":true"#, r#""captured":false"#);
+        assert_eq!(event("charge.updated", &reserved).changes, []);
+        assert_eq!(change("charge.succeeded", &reserved).status, Status::Authorized);
     }
 
     #[test]

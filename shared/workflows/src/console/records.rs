@@ -35,6 +35,8 @@ pub struct RecordView {
     pub status: &'static str,
     /// Whether the provider's own order can't tell its newest two states apart.
     pub uncertain: bool,
+    /// Made to try things out: no money moved.
+    pub test: bool,
     /// The whole amount.
     pub amount: Option<Amount>,
     /// How much of it was paid back.
@@ -105,7 +107,8 @@ impl RecordView {
             history: record.history().into_iter().map(entry).collect(),
             changes: record.seen.iter().map(entry).collect(),
             changes_forgotten: record.forgotten,
-            amount: record.fields.amount.map(amount),
+            test: record.fields.test,
+            amount: record.fields.whole().map(amount),
             refunded: record.fields.refunded.map(amount),
             order_id: record.fields.order,
             payment_id: record.fields.payment,
