@@ -29,6 +29,9 @@ pub struct StreamRecord {
     pub name: String,
     /// What changed.
     pub dynamodb: StreamImages,
+    /// Who did it, if it was DynamoDB: then the item's time was over.
+    #[serde(rename = "userIdentity", default)]
+    pub by: Option<serde::de::IgnoredAny>,
 }
 
 /// An item before and after, in DynamoDB's JSON.
@@ -73,15 +76,19 @@ pub async fn handle(table: &Table, batch: &StreamBatch) -> Result<WindowState, R
 
 /// The change of an event's item; none for records, and for items that went because their time was over.
 fn change(record: &StreamRecord) -> Option<StreamChange> {
-    let new = record.dynamodb.new_image.as_ref()?;
-    if text(new, "sk") != Some("E") {
+    let (old, new) = (record.dynamodb.old_image.as_ref(), record.dynamodb.new_image.as_ref());
+    let image = new.or(old.filter(|_| record.by.is_none()))?;
+    if text(image, "sk") != Some("E") {
         return None;
     }
     Some(StreamChange {
         sequence: record.dynamodb.sequence_number.clone(),
-        provider: text(new, "pv")?.to_owned(),
-        old: record.dynamodb.old_image.as_ref().and_then(counted),
-        new: counted(new)?,
+        provider: text(image, "pv")?.to_owned(),
+        old: old.and_then(counted),
+        new: match new {
+            Some(new) => Some(counted(new)?),
+            None => None,
+        },
     })
 }
 

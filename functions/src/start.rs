@@ -14,7 +14,7 @@ use tillwatch_platform::metrics::Metrics;
 use tillwatch_platform::payloads::{Bucket, Payloads};
 use tillwatch_platform::queue::{Queue, Sqs};
 use tillwatch_platform::secrets::SecretsManager;
-use tillwatch_platform::table::Table;
+use tillwatch_platform::table::{Table, Which};
 use tillwatch_platform::watcher::CloudWatch;
 use tillwatch_workflows::console::{Console, Operators};
 use tillwatch_workflows::process::Processor;
@@ -84,7 +84,7 @@ pub fn processor() -> Result<(), Error> {
         };
         let (events, dead_letters) = (source(&url), source(&dead_url));
         let table = Table::new(&config, environment.table()?, environment.figures_table()?);
-        table.warm().await;
+        table.warm(Which::Main).await;
         let processor = Processor {
             table,
             queue: Arc::clone(&events.queue),
@@ -112,7 +112,7 @@ pub fn rollup() -> Result<(), Error> {
     block_on(async {
         let config = aws::from_environment(Patience::WORKER)?;
         let table = Table::new(&config, environment.table()?, environment.figures_table()?);
-        table.warm().await;
+        table.warm(Which::Figures).await;
         let table = &table;
         lambda_runtime::run(service_fn(|event: LambdaEvent<StreamBatch>| async move {
             crate::rollup::handle(table, &event.payload).await.map_err(Error::from)
@@ -139,7 +139,7 @@ pub fn console() -> Result<(), Error> {
             clock,
             operators: Operators::new(Arc::new(SecretsManager::new(&config)), environment.secret()?),
         };
-        console.table.warm().await;
+        console.table.warm(Which::Main).await;
         let console = &console;
         lambda_http::run(lambda_http::service_fn(|request: lambda_http::Request| async move {
             Ok::<_, Error>(crate::console::handle(console, &request).await)

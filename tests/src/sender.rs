@@ -71,3 +71,19 @@ pub fn json(answer: &ApiGatewayV2httpResponse) -> serde_json::Value {
         _ => serde_json::Value::Null,
     }
 }
+
+/// A payment whose note makes its body `size` bytes that compress to about half.
+pub fn large(size: usize) -> Vec<u8> {
+    let (_, body) =
+        provider("square").sample("payment.updated", 7, "2026-11-23T23:00:00Z".parse().unwrap()).unwrap();
+    let body = String::from_utf8(body).unwrap();
+    let mut state = 1_u64;
+    let room = size - body.len() - r#""note":"","#.len();
+    let note: String = (0..room)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            char::from_digit(u32::try_from(state >> 60).unwrap(), 16).unwrap()
+        })
+        .collect();
+    body.replacen(r#""source_type""#, &format!(r#""note":"{note}","source_type""#), 1).into_bytes()
+}

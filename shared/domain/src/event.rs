@@ -80,6 +80,11 @@ impl RequestId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// When the request arrived, Unix milliseconds.
+    pub fn arrived_ms(&self) -> i64 {
+        i64::from_str_radix(&self.0[4..16], 16).unwrap_or(0)
+    }
 }
 
 impl EventId {
@@ -191,6 +196,11 @@ impl Outcome {
         matches!(self, Self::Applied | Self::Superseded | Self::Ignored)
     }
 
+    /// Whether it waits for something: it was accepted and has not taken effect.
+    pub fn is_unsettled(self) -> bool {
+        !self.is_final() && self != Self::Rejected
+    }
+
     /// Whether it is rare enough, and of enough concern, to be listed by an index of its own.
     pub fn is_rare(self) -> bool {
         !self.is_final()
@@ -227,5 +237,6 @@ mod tests {
     fn request_ids_sort_by_arrival() {
         let at = |second| RequestId::new(Timestamp::from_second(second).unwrap(), [7; 10]);
         assert!(at(1_700_000_000) < at(1_700_000_001));
+        assert_eq!(at(1_700_000_000).arrived_ms(), 1_700_000_000_000);
     }
 }

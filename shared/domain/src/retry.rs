@@ -10,10 +10,14 @@ pub struct RetryPolicy {
     /// The longest wait.
     pub longest: Duration,
     /// Waits up to this long stay on the queue as a visibility time-out; longer ones are written to the table with
-    /// their due time, so that nothing sits in flight for hours.
+    /// their due time. An SQS queue has 120,000 messages in flight at most and then gives out none: what fails must not
+    /// fill it. Due events are looked for once a minute, so less would gain nothing.
     pub on_queue: Duration,
     /// How many attempts are made before the event is parked.
     pub attempts: u32,
+    /// How long an outage on our side may last before what it keeps failing is parked, however often it was tried: the
+    /// attempts of an outage say nothing of the event.
+    pub outage: Duration,
 }
 
 impl Default for RetryPolicy {
@@ -22,8 +26,9 @@ impl Default for RetryPolicy {
         Self {
             first: Duration::from_secs(2),
             longest: Duration::from_hours(1),
-            on_queue: Duration::from_mins(5),
+            on_queue: Duration::from_mins(1),
             attempts: 20,
+            outage: Duration::from_hours(24),
         }
     }
 }
@@ -66,7 +71,7 @@ mod tests {
         let policy = RetryPolicy::default();
         assert_eq!(policy.after(1, 0), Next::Wait(Duration::from_secs(1)));
         assert_eq!(policy.after(4, 0), Next::Wait(Duration::from_secs(8)));
-        assert!(matches!(policy.after(12, 0), Next::Defer(_)));
+        assert!(matches!(policy.after(7, 1_023), Next::Defer(_)));
         assert_eq!(policy.after(20, 0), Next::Park);
     }
 

@@ -70,7 +70,8 @@ impl Sqs {
         Self { client: aws_sdk_sqs::Client::new(config), url }
     }
 
-    /// Opens the connection before the first message needs it. Whether it succeeds is of no matter.
+    /// Opens the connection before the first message needs it. Whether it succeeds is of no matter: the function may not
+    /// even be allowed to ask.
     pub async fn warm(&self) {
         let _ = self.client.get_queue_url().queue_name("-").send().await;
     }

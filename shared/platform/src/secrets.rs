@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use serde_json::value::RawValue;
 
 /// The store could not be read. Ours: nothing can be verified, so the sender must try again.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("the secret store could not be read: {cause}")]
 pub struct SecretsError {
     /// Why not. Holds no secret.

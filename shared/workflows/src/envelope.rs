@@ -49,6 +49,9 @@ pub struct Envelope {
     /// How many attempts were made before this message was sent.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub attempts: u32,
+    /// Whether the table holds the request under its own id, because its events could not be read when it was tried last.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub kept: bool,
 }
 
 /// Whether a request was believed.
@@ -103,10 +106,17 @@ fn is_zero(count: &u32) -> bool {
     *count == 0
 }
 
-/// A message that is not one of ours, or of a version not known here. Says nothing of its text.
+/// A text that is no message of ours. Says nothing of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the message is not an envelope of a known version")]
-pub struct NotAnEnvelope;
+pub enum NotAnEnvelope {
+    /// It is marked with a version and can't be read: written, most likely, by a newer processor than this one, as
+    /// happens while one replaces the other.
+    #[error("the message is an envelope that this version can't read")]
+    Unreadable,
+    /// It is something else.
+    #[error("the message is not an envelope")]
+    Foreign,
+}
 
 impl Message {
     /// As the queue's text.
@@ -117,8 +127,17 @@ impl Message {
 
     /// From the queue's text.
     pub fn from_text(text: &str) -> Result<Self, NotAnEnvelope> {
-        let versioned: Versioned<Self> = serde_json::from_str(text).map_err(|_| NotAnEnvelope)?;
-        if versioned.v == VERSION { Ok(versioned.message) } else { Err(NotAnEnvelope) }
+        #[derive(Deserialize)]
+        struct Mark {
+            v: u8,
+        }
+        match serde_json::from_str::<Versioned<Self>>(text) {
+            Ok(versioned) if versioned.v == VERSION => Ok(versioned.message),
+            _ if serde_json::from_str::<Mark>(text).is_ok_and(|mark| mark.v > 0) => {
+                Err(NotAnEnvelope::Unreadable)
+            }
+            _ => Err(NotAnEnvelope::Foreign),
+        }
     }
 
     /// Whose message it is, for fair queues.
@@ -140,7 +159,9 @@ impl Payload {
     /// The same for the table.
     pub fn for_table(&self) -> Result<PayloadAt, NotAnEnvelope> {
         Ok(match self {
-            Self::Packed(text) => PayloadAt::Here(BASE64_STANDARD.decode(text).map_err(|_| NotAnEnvelope)?),
+            Self::Packed(text) => {
+                PayloadAt::Here(BASE64_STANDARD.decode(text).map_err(|_| NotAnEnvelope::Unreadable)?)
+            }
             Self::Stored(name) => PayloadAt::Stored(name.clone()),
             Self::Omitted(()) => PayloadAt::Nowhere,
         })
@@ -171,6 +192,7 @@ mod tests {
             source: None,
             payload: Payload::packed(b"{}"),
             attempts: 0,
+            kept: false,
         });
         let text = message.to_text();
         assert_eq!(
@@ -187,11 +209,12 @@ mod tests {
     }
 
     #[test]
-    fn other_versions_and_other_texts_are_refused() {
-        for text in
-            ["", "{}", "hello", r#"{"v":2,"kind":"heartbeat","at":""}"#, r#"{"kind":"heartbeat","at":""}"#]
-        {
-            assert_eq!(Message::from_text(text), Err(NotAnEnvelope), "{text}");
+    fn other_versions_and_other_texts_are_told_apart() {
+        for text in ["", "{}", "hello", r#"{"kind":"heartbeat","at":""}"#, r#"{"v":"1"}"#] {
+            assert_eq!(Message::from_text(text), Err(NotAnEnvelope::Foreign), "{text}");
+        }
+        for text in [r#"{"v":2,"kind":"heartbeat","at":""}"#, r#"{"v":1,"kind":"unheard of"}"#] {
+            assert_eq!(Message::from_text(text), Err(NotAnEnvelope::Unreadable), "{text}");
         }
     }
 }

@@ -5,6 +5,7 @@
 //! message may go. Every step may be repeated and the work may stop between any two: records know the changes that
 //! they have seen, the event's item is written only once with a final outcome, and the message comes again until it is.
 
+mod due;
 mod failure;
 mod identity;
 
@@ -17,25 +18,26 @@ use tillwatch_platform::clock::Clock;
 use tillwatch_platform::entropy;
 use tillwatch_platform::metrics::{Metric, Metrics};
 use tillwatch_platform::payloads::Payloads;
-use tillwatch_platform::queue::{Outgoing, Queue, QueueError};
+use tillwatch_platform::queue::Queue;
 use tillwatch_platform::table::{EventItem, PayloadAt, Table, TableError, Written};
 use tillwatch_providers::{Headers, Provider};
 
-use crate::envelope::{Envelope, Message, Payload, Shed, Verdict};
+use crate::envelope::{Envelope, Message, NotAnEnvelope, Payload, Shed, Verdict};
 use crate::payload;
+pub(crate) use due::send_again;
 use failure::Failure;
-use identity::{Identity, item, shortened, unfit};
+use identity::{Identity, id_of_text, item, shortened, unfit};
 
 /// The provider's name under which messages are kept that are not envelopes.
 pub const UNKNOWN_PROVIDER: &str = "unknown";
 /// How often a record is read again because somebody else wrote it first, before the message waits its turn.
 const CONTENTIONS: u32 = 10;
-/// How long a message waits when even its failure could not be written.
+/// How long a message waits when even its failure could not be written. Short, for whatever waits so fills the queue.
 const TABLE_DOWN: Duration = Duration::from_mins(5);
-/// For how long a sweep that sends a due event again keeps others from doing the same.
-const SWEEP_CLAIM_MS: i64 = 10 * 60_000;
-/// How many due events a sweep sends again, of each provider and shard.
-const SWEEP: i32 = 100;
+/// What is reported of an attempt that failed and is followed by another.
+const AGAIN: &str = "again";
+/// What is reported of a delivery of an event that had its outcome already.
+const DUPLICATE: &str = "duplicate";
 
 /// A message as the queue delivers it.
 #[derive(Debug, Clone)]
@@ -73,7 +75,7 @@ pub struct Processed {
 pub struct Report {
     /// The provider's name.
     pub provider: String,
-    /// An outcome's name, or `duplicate`.
+    /// An outcome's name, or `duplicate`, or `again`.
     pub outcome: &'static str,
     /// Milliseconds from the request's arrival.
     pub took_ms: i64,
@@ -98,30 +100,45 @@ pub struct Processor {
 impl Processor {
     /// Processes one message.
     pub async fn process(&self, incoming: &Incoming) -> Processed {
-        let (result, reports) = match Message::from_text(&incoming.body) {
+        let result = match Message::from_text(&incoming.body) {
             Ok(Message::Request(envelope)) => return self.request(incoming, envelope).await,
-            Ok(Message::Shed(shed)) => (self.shed(&shed).await, vec![]),
+            Ok(Message::Shed(shed)) => self.shed(&shed).await.map(|()| vec![]),
             Ok(Message::Heartbeat { .. }) => {
-                self.metrics.heartbeat(self.clock.now());
-                (self.release_due().await.map_err(|error| error.to_string()), vec![])
+                self.heartbeat().await;
+                Ok(vec![])
             }
-            Err(_) => (self.keep_unreadable(incoming).await, vec![]),
+            Err(error) => match self.policy.after(incoming.receive_count, entropy::jitter()) {
+                // The processor that can read it is on its way.
+                Next::Wait(_) | Next::Defer(_)
+                    if error == NotAnEnvelope::Unreadable && !incoming.is_dead_letter =>
+                {
+                    Err(error.to_string())
+                }
+                _ => self.keep_unreadable(incoming, error).await,
+            },
         };
-        let disposition = match result {
-            Ok(()) => Disposition::Done,
+        match result {
+            Ok(reports) => Processed { disposition: Disposition::Done, reports },
             Err(error) => {
                 tracing::warn!(error, "a message could not be dealt with and comes again");
-                Disposition::Again(self.wait_for(incoming.receive_count))
+                Processed { disposition: self.again(incoming), reports: vec![] }
             }
-        };
-        Processed { disposition, reports }
+        }
+    }
+
+    /// The schedule's sign of life. Noted when what hangs on it is done, so that its absence tells of a table that is
+    /// down too; never tried again, for the next minute brings another.
+    async fn heartbeat(&self) {
+        match due::release(&self.table, &self.queue, &self.clock).await {
+            Ok(()) => self.metrics.heartbeat(self.clock.now()),
+            Err(error) => tracing::error!(%error, "due events could not all be sent again"),
+        }
     }
 
     /// What becomes of a message whose processing panicked: it is an attempt that failed, of this message alone.
     pub async fn after_panic(&self, incoming: &Incoming) -> Processed {
         let Ok(Message::Request(envelope)) = Message::from_text(&incoming.body) else {
-            let disposition = Disposition::Again(self.wait_for(incoming.receive_count));
-            return Processed { disposition, reports: vec![] };
+            return Processed { disposition: self.again(incoming), reports: vec![] };
         };
         // Reading the body may be what panics, so the event is known only by its request.
         let unread = vec![Identity::of_request(&envelope)];
@@ -143,11 +160,11 @@ impl Processor {
         }
     }
 
-    fn wait_for(&self, receive_count: u32) -> Duration {
-        match self.policy.after(receive_count, entropy::jitter()) {
+    fn again(&self, incoming: &Incoming) -> Disposition {
+        Disposition::Again(match self.policy.after(incoming.receive_count, entropy::jitter()) {
             Next::Wait(wait) => wait,
             Next::Defer(_) | Next::Park => TABLE_DOWN,
-        }
+        })
     }
 
     async fn request(&self, incoming: &Incoming, envelope: Envelope) -> Processed {
@@ -156,30 +173,40 @@ impl Processor {
         }
         let events = match self.read(&envelope).await {
             Ok(events) => events,
-            Err((failure, body)) => {
-                let identity = body.map_or_else(
-                    || Identity::of_request(&envelope),
-                    |body| Identity::of_body(&envelope.provider, &body),
-                );
-                return self.failed(incoming, &envelope, vec![identity], &failure).await;
+            Err(failure) => {
+                let unread = vec![Identity::of_request(&envelope)];
+                return self.failed(incoming, &envelope, unread, &failure).await;
             }
         };
+        let mut processed = self.events(incoming, &envelope, &events).await;
+        // Its events have items of their own now, whatever became of them.
+        if envelope.kept
+            && processed.disposition == Disposition::Done
+            && let Err(error) = self.table.forget_request(&envelope.id).await
+        {
+            tracing::warn!(request = %envelope.id, %error, "a request that became events is still kept");
+            processed.disposition = self.again(incoming);
+        }
+        processed
+    }
+
+    async fn events(&self, incoming: &Incoming, envelope: &Envelope, events: &[Event]) -> Processed {
         if incoming.is_dead_letter {
             let identities = events.iter().map(Identity::of_event).collect();
-            return self.failed(incoming, &envelope, identities, &Failure::DeadLetter).await;
+            return self.failed(incoming, envelope, identities, &Failure::DeadLetter).await;
         }
         let mut reports = Vec::new();
-        for event in &events {
-            match self.event(incoming, &envelope, event).await {
+        for event in events {
+            match self.event(incoming, envelope, event).await {
                 Ok(outcome) => {
-                    reports.push(self.report(&envelope, outcome.map_or("duplicate", Outcome::name)));
+                    reports.push(self.report(envelope, outcome.map_or(DUPLICATE, Outcome::name)));
                 }
                 Err(failure) => {
                     let mut processed =
-                        self.failed(incoming, &envelope, vec![Identity::of_event(event)], &failure).await;
+                        self.failed(incoming, envelope, vec![Identity::of_event(event)], &failure).await;
                     // Events after this one have not been looked at: the message must come again for them.
                     if events.len() > 1 && processed.disposition == Disposition::Done {
-                        processed.disposition = Disposition::Again(self.wait_for(incoming.receive_count));
+                        processed.disposition = self.again(incoming);
                     }
                     processed.reports.extend(reports);
                     return processed;
@@ -189,18 +216,13 @@ impl Processor {
         Processed { disposition: Disposition::Done, reports }
     }
 
-    /// The events in an envelope; with a failure, the body if that at least could be read.
-    async fn read(&self, envelope: &Envelope) -> Result<Vec<Event>, (Failure, Option<Vec<u8>>)> {
-        let Some(provider) = tillwatch_providers::named(&envelope.provider) else {
-            return Err((Failure::UnknownProvider, None));
-        };
-        let (headers, body) = self.unpack(provider, envelope).await.map_err(|failure| (failure, None))?;
-        let events = match provider.parse(&headers, &body) {
-            Ok(events) => events,
-            Err(error) => return Err((error.into(), Some(body))),
-        };
+    /// The events in an envelope.
+    async fn read(&self, envelope: &Envelope) -> Result<Vec<Event>, Failure> {
+        let provider = tillwatch_providers::named(&envelope.provider).ok_or(Failure::UnknownProvider)?;
+        let (headers, body) = self.unpack(provider, envelope).await?;
+        let events = provider.parse(&headers, &body)?;
         match events.iter().find_map(unfit) {
-            Some(problem) => Err((Failure::Unfit(problem), Some(body))),
+            Some(problem) => Err(Failure::Unfit(problem)),
             None => Ok(events),
         }
     }
@@ -280,10 +302,17 @@ impl Processor {
         failure: &Failure,
     ) -> Processed {
         let attempts = envelope.attempts.saturating_add(incoming.receive_count);
+        let now_ms = self.clock.now().as_millisecond();
+        let age = Duration::from_millis(u64::try_from(now_ms - envelope.received_ms).unwrap_or(0));
         let next = if incoming.is_dead_letter || !failure.may_pass() {
             Next::Park
         } else {
-            self.policy.after(attempts, entropy::jitter())
+            match self.policy.after(attempts, entropy::jitter()) {
+                Next::Park if failure.is_outage() && age < self.policy.outage => {
+                    Next::Defer(self.policy.longest)
+                }
+                next => next,
+            }
         };
         tracing::warn!(
             request = %envelope.id, provider = envelope.provider, attempts, ?next, error = %failure,
@@ -291,11 +320,11 @@ impl Processor {
         );
         let (outcome, due_ms) = match next {
             Next::Wait(wait) => {
-                return Processed { disposition: Disposition::Again(wait), reports: vec![] };
+                let reports = vec![self.report(envelope, AGAIN)];
+                return Processed { disposition: Disposition::Again(wait), reports };
             }
             Next::Defer(wait) => {
-                let wait = i64::try_from(wait.as_millis()).unwrap_or(0);
-                (Outcome::Failed, Some(self.clock.now().as_millisecond() + wait))
+                (Outcome::Failed, Some(now_ms + i64::try_from(wait.as_millis()).unwrap_or(0)))
             }
             Next::Park => (Outcome::Parked, None),
         };
@@ -303,14 +332,16 @@ impl Processor {
         for identity in identities {
             let item = EventItem {
                 cause: Some(shortened(failure.to_string())),
-                processed_ms: Some(self.clock.now().as_millisecond()),
+                processed_ms: Some(now_ms),
                 due_ms,
                 ..item(incoming, envelope, &identity, outcome)
             };
             match self.put_unless_final(item).await {
-                Ok(()) => reports.push(self.report(envelope, outcome.name())),
+                Ok(Written::Yes) => reports.push(self.report(envelope, outcome.name())),
+                Ok(Written::No) => reports.push(self.report(envelope, DUPLICATE)),
                 Err(error) => {
                     tracing::error!(request = %envelope.id, %error, "a failed event could not be written");
+                    reports.push(self.report(envelope, AGAIN));
                     return Processed { disposition: Disposition::Again(TABLE_DOWN), reports };
                 }
             }
@@ -318,11 +349,11 @@ impl Processor {
         Processed { disposition: Disposition::Done, reports }
     }
 
-    async fn put_unless_final(&self, mut item: EventItem) -> Result<(), TableError> {
+    async fn put_unless_final(&self, mut item: EventItem) -> Result<Written, TableError> {
         if let Some(present) = self.table.event(&item.id, true, self.clock.now()).await? {
             item.received_ms = present.received_ms;
         }
-        self.table.put_event(&item).await.map(|_| ())
+        self.table.put_event(&item).await
     }
 
     async fn rejected(&self, incoming: &Incoming, envelope: &Envelope, cause: &str) -> Processed {
@@ -335,7 +366,7 @@ impl Processor {
             Ok(_) => Disposition::Done,
             Err(error) => {
                 tracing::warn!(request = %envelope.id, %error, "a rejected request could not be written");
-                Disposition::Again(self.wait_for(incoming.receive_count))
+                self.again(incoming)
             }
         };
         let reports = match disposition {
@@ -370,22 +401,22 @@ impl Processor {
     }
 
     /// A message that is not an envelope is nobody's event, and is kept all the same.
-    async fn keep_unreadable(&self, incoming: &Incoming) -> Result<(), String> {
+    async fn keep_unreadable(
+        &self,
+        incoming: &Incoming,
+        error: NotAnEnvelope,
+    ) -> Result<Vec<Report>, String> {
         let now = self.clock.now();
-        let identity = Identity::of_body(UNKNOWN_PROVIDER, incoming.body.as_bytes());
         let packed = payload::pack_unknown(&incoming.body);
-        tracing::error!(
-            message = incoming.message_id,
-            "a message is not an envelope of a known version; parked"
-        );
+        tracing::error!(message = incoming.message_id, %error, "a message is parked");
         let item = EventItem {
-            id: identity.id,
+            id: id_of_text(UNKNOWN_PROVIDER, &incoming.body),
             outcome: Outcome::Parked,
             provider: UNKNOWN_PROVIDER.to_owned(),
             kind: String::new(),
             provider_event_id: None,
             account: None,
-            cause: Some("envelope: the message is not an envelope of a known version".to_owned()),
+            cause: Some(format!("envelope: {error}")),
             attempts: incoming.receive_count,
             received_ms: now.as_millisecond(),
             processed_ms: Some(now.as_millisecond()),
@@ -398,58 +429,13 @@ impl Processor {
             count: 1,
             payload: if packed.len() < 350_000 { PayloadAt::Here(packed) } else { PayloadAt::Nowhere },
         };
-        self.put_unless_final(item).await.map_err(|error| error.to_string())
-    }
-
-    /// Sends failed events whose time has come through the queue again.
-    async fn release_due(&self) -> Result<(), Released> {
-        let now = self.clock.now();
-        let now_ms = now.as_millisecond();
-        for provider in tillwatch_providers::ALL {
-            for id in self.table.due(provider.name(), now_ms, SWEEP).await? {
-                let Some(event) = self.table.event(&id, true, now).await? else { continue };
-                if self.table.claim_due(&event, now_ms + SWEEP_CLAIM_MS).await? == Written::Yes {
-                    send_again(&*self.queue, &event, event.attempts).await?;
-                }
-            }
-        }
-        Ok(())
+        self.put_unless_final(item).await.map_err(|error| error.to_string())?;
+        let provider = UNKNOWN_PROVIDER.to_owned();
+        Ok(vec![Report { provider, outcome: Outcome::Parked.name(), took_ms: 0 }])
     }
 
     fn report(&self, envelope: &Envelope, outcome: &'static str) -> Report {
         let took_ms = (self.clock.now().as_millisecond() - envelope.received_ms).max(0);
         Report { provider: envelope.provider.clone(), outcome, took_ms }
     }
-}
-
-/// Why due events could not be sent again.
-#[derive(Debug, thiserror::Error)]
-enum Released {
-    #[error(transparent)]
-    Table(#[from] TableError),
-    #[error(transparent)]
-    Queue(#[from] QueueError),
-}
-
-/// Sends a kept event through the queue once more, as the request that it came in.
-pub(crate) async fn send_again(
-    queue: &dyn Queue,
-    event: &EventItem,
-    attempts: u32,
-) -> Result<(), QueueError> {
-    let refused = |cause: &str| QueueError { action: "send an event again", cause: cause.to_owned() };
-    let envelope = Envelope {
-        id: event.request_id.clone().try_into().map_err(|_| refused("it has no request id"))?,
-        provider: event.provider.clone(),
-        received_ms: event.received_ms,
-        verdict: Verdict::Accepted(event.key.ok_or_else(|| refused("it was never verified"))?),
-        size: event.size,
-        source: event.source.clone(),
-        payload: Payload::from_table(&event.payload),
-        attempts,
-    };
-    let message = Message::Request(envelope);
-    let outgoing =
-        Outgoing { body: message.to_text(), group: message.group().to_owned(), delay: Duration::ZERO };
-    queue.send(outgoing).await
 }

@@ -26,6 +26,11 @@ use crate::signing::SettingsCache;
 /// Packed payloads up to this many bytes travel in the message and live in the table's item, which holds 400 KB; larger
 /// ones go to the payload store first.
 const MAX_INLINE: usize = 300_000;
+/// Packed payloads of rejected requests up to this many bytes are kept; of larger ones only that they came. Real
+/// webhooks are smaller, and whoever sends noise must not be able to fill what it is kept in.
+const MAX_REJECTED: usize = 32 * 1024;
+/// By when an answer is given: the strictest providers wait five seconds.
+const ANSWERED: Duration = Duration::from_millis(4_500);
 
 /// What arrived, before anything is known of it.
 #[derive(Debug)]
@@ -46,6 +51,14 @@ pub enum Answer {
     /// A 4xx: it is not believed. Kept under this id, if it was below the cap.
     Rejected(Cause, Option<RequestId>),
     /// 503: our fault; the sender is to come again. Says what is wrong, for the log and not for the sender.
+    Unavailable(String),
+}
+
+/// Why there is no verified request.
+enum Unjudged {
+    /// It was judged, and is not believed.
+    Unbelieved(Unbelieved),
+    /// It could not be judged: ours.
     Unavailable(String),
 }
 
@@ -83,7 +96,9 @@ impl Receiver {
     /// Verifies, keeps and answers one request.
     pub async fn receive(&self, arrival: Arrival) -> Answer {
         let now = self.clock.now();
-        let answer = self.decide(arrival, now).await;
+        let answer = tokio::time::timeout(ANSWERED, self.decide(arrival, now)).await;
+        let answer = answer.unwrap_or_else(|_| Answer::Unavailable("it took too long".to_owned()));
+        self.tell_shed(now).await;
         let outcome = match &answer {
             Answer::Accepted(_) => "accepted",
             Answer::Rejected(..) => "rejected",
@@ -115,10 +130,11 @@ impl Receiver {
                 let key = u32::try_from(verified.key()).unwrap_or(u32::MAX);
                 self.accept(key, verified.headers(), verified.body(), source, now).await
             }
-            Err(Unbelieved { failure: Failure::Misconfigured(error), .. }) => {
+            Err(Unjudged::Unavailable(error)) => Answer::Unavailable(error),
+            Err(Unjudged::Unbelieved(Unbelieved { failure: Failure::Misconfigured(error), .. })) => {
                 Answer::Unavailable(error.to_string())
             }
-            Err(Unbelieved { failure: Failure::Rejected(cause), request }) => {
+            Err(Unjudged::Unbelieved(Unbelieved { failure: Failure::Rejected(cause), request })) => {
                 self.reject(cause, Some(&request), request.body().len(), source, now).await
             }
         }
@@ -131,7 +147,7 @@ impl Receiver {
         settings: Arc<Settings>,
         source: &str,
         now: Timestamp,
-    ) -> Result<Request<tillwatch_providers::Verified>, Unbelieved> {
+    ) -> Result<Request<tillwatch_providers::Verified>, Unjudged> {
         let unbelieved = match request.check(self.provider, &settings, now) {
             Ok(verified) => return Ok(verified),
             Err(unbelieved) => *unbelieved,
@@ -141,12 +157,14 @@ impl Receiver {
             Failure::Misconfigured(_) | Failure::Rejected(Cause::WrongSignature)
         );
         if !may_have_changed {
-            return Err(unbelieved);
+            return Err(Unjudged::Unbelieved(unbelieved));
         }
         match self.settings.after_failure(source, &settings, now).await {
-            Some(fresh) => unbelieved.request.check(self.provider, &fresh, now).map_err(|again| *again),
-            None => Err(unbelieved),
+            Ok(Some(fresh)) => unbelieved.request.check(self.provider, &fresh, now).map_err(|again| *again),
+            Ok(None) => Err(unbelieved),
+            Err(error) => return Err(Unjudged::Unavailable(error.to_string())),
         }
+        .map_err(Unjudged::Unbelieved)
     }
 
     async fn accept(
@@ -177,34 +195,39 @@ impl Receiver {
         source: Option<String>,
         now: Timestamp,
     ) -> Answer {
-        let (keep, shed) = {
-            let mut cap = self.cap.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            (cap.keep(source.as_deref().unwrap_or_default(), cause, now), cap.take_shed(now))
-        };
-        for (cause, count, since) in shed {
-            let id = RequestId::new(now, entropy::bytes());
-            let provider = self.provider.name().to_owned();
-            let shed = Shed { id, provider, received_ms: since.as_millisecond(), cause, count };
-            if let Err(error) = self.send(Message::Shed(shed)).await {
-                tracing::warn!(error, count, "a number of rejected requests was not recorded");
-            }
-        }
+        let keep = self.cap().keep(source.as_deref().unwrap_or_default(), cause, now);
         if !keep {
             return Answer::Rejected(cause, None);
         }
         let id = RequestId::new(now, entropy::bytes());
-        let payload = match request {
-            None => Ok(Payload::Omitted(())),
-            Some(request) => self.pack(&id, request.headers(), request.body(), now).await,
-        };
-        let payload = match payload {
-            Ok(payload) => payload,
-            Err(error) => return Answer::Unavailable(error),
+        let packed = request.map(|request| payload::pack(self.provider, request.headers(), request.body()));
+        let payload = match packed {
+            Some(packed) if packed.len() <= MAX_REJECTED => Payload::packed(&packed),
+            _ => Payload::Omitted(()),
         };
         let envelope = self.envelope(id.clone(), Verdict::Rejected(cause), size, source, payload, now);
         match self.send(Message::Request(envelope)).await {
             Ok(()) => Answer::Rejected(cause, Some(id)),
             Err(error) => Answer::Unavailable(error),
+        }
+    }
+
+    fn cap(&self) -> std::sync::MutexGuard<'_, Cap> {
+        self.cap.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Has the numbers of rejected requests above the cap counted, when their minute is over. What can't be sent now is
+    /// told later.
+    pub async fn tell_shed(&self, now: Timestamp) {
+        let shed = self.cap().take_shed(now);
+        for (cause, count, since) in shed {
+            let id = RequestId::new(now, entropy::bytes());
+            let provider = self.provider.name().to_owned();
+            let shed = Shed { id, provider, received_ms: since.as_millisecond(), cause, count };
+            if let Err(error) = self.send(Message::Shed(shed)).await {
+                tracing::warn!(error, count, "a number of rejected requests is not recorded yet");
+                self.cap().put_back(cause, count, since);
+            }
         }
     }
 
@@ -226,6 +249,7 @@ impl Receiver {
             source,
             payload,
             attempts: 0,
+            kept: false,
         }
     }
 
@@ -305,8 +329,17 @@ impl Cap {
         false
     }
 
-    /// Numbers of earlier minutes, to be told once: with the first rejected request of a later one.
+    fn put_back(&mut self, cause: Cause, count: i64, since: Timestamp) {
+        let (sum, first) = self.shed.entry(cause).or_default();
+        *sum += count;
+        *first = Some(first.map_or(since, |first| first.min(since)));
+    }
+
+    /// Numbers of earlier minutes, to be told once.
     fn take_shed(&mut self, now: Timestamp) -> Vec<(Cause, i64, Timestamp)> {
+        if self.shed.is_empty() {
+            return Vec::new();
+        }
         let minute = now.as_second().div_euclid(60);
         let old = |since: Option<Timestamp>| since.filter(|at| at.as_second().div_euclid(60) < minute);
         let told: Vec<_> = self

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use tillwatch_domain::figures::{Counted, Deltas, of};
 use tillwatch_platform::table::{Counter, Period, Table, TableError, Written};
 
-/// One change of an event's item, from the stream.
+/// One change of an event's item, from the stream. One of `old` and `new` is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamChange {
     /// Its place in its shard: decimal digits that rise.
@@ -18,15 +18,15 @@ pub struct StreamChange {
     pub provider: String,
     /// The item before; none, if it is new.
     pub old: Option<Counted>,
-    /// The item after.
-    pub new: Counted,
+    /// The item after; none, if it was taken away because it had become something else.
+    pub new: Option<Counted>,
 }
 
 /// Counts a batch of one shard, in the stream's order.
 pub async fn roll_up(table: &Table, shard: &str, changes: &[StreamChange]) -> Result<(), TableError> {
     let mut counters = BTreeMap::<Counter, Vec<(&str, Deltas)>>::new();
     for change in changes {
-        for period in [Period::Minute, Period::Day] {
+        for period in Period::ALL {
             // A released event keeps the time of its first arrival, so old and new lie in one minute; should they not,
             // each is counted where it lies.
             let mut add = |at_ms: i64, deltas: &Deltas| {
@@ -45,7 +45,9 @@ pub async fn roll_up(table: &Table, shard: &str, changes: &[StreamChange]) -> Re
             if let Some(old) = &change.old {
                 add(old.received_ms, &of(old).negated());
             }
-            add(change.new.received_ms, &of(&change.new));
+            if let Some(new) = &change.new {
+                add(new.received_ms, &of(new));
+            }
         }
     }
     for (counter, parts) in &counters {
@@ -68,8 +70,8 @@ async fn add_up(table: &Table, counter: &Counter, parts: &[(&str, Deltas)]) -> R
         let done = table.counted_up_to(counter).await?.unwrap_or_default();
         let left = rest.partition_point(|(sequence, _)| !is_after(sequence, &done));
         if left == 0 {
-            // Nobody else counts this shard; a counter that refuses and knows nothing is tried from the start.
-            continue;
+            // Nobody else counts this shard, so the counter refused for something that it does not know.
+            return Err(TableError::contradiction("add up figures"));
         }
         rest = &rest[left..];
     }

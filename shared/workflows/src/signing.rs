@@ -4,6 +4,9 @@
 //! That second reading must not be an attacker's to spend. What was read within the last second is fresh enough for
 //! everyone; within that second each source may have one more reading every ten seconds, and all sources together have
 //! a few. So noise costs at most a handful of readings a second, and can't keep a real rotation from being seen.
+//!
+//! A reading that fails is not repeated for a while either: with a store that is down each request would wait for it, and
+//! with a secret that is missing each would cost a call.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,11 +26,15 @@ const FRESH: Duration = Duration::from_secs(1);
 const PER_SOURCE: Duration = Duration::from_secs(10);
 /// How many such readings there may be, all sources together, until the next ordinary one.
 const EXTRA: usize = 4;
+/// How long a store that could not be read is left alone.
+const DOWN: Duration = Duration::from_secs(5);
+/// How long it is believed that a secret is missing, or makes no sense.
+const ABSENT: Duration = Duration::from_secs(1);
 /// How many sources are remembered.
 const SOURCES: usize = 1024;
 
 /// Why there are no settings to verify with. Ours: the sender is asked to come again.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum NoSettings {
     /// The store could not be read, and nothing was read before.
     #[error(transparent)]
@@ -40,6 +47,16 @@ pub enum NoSettings {
     Malformed(String),
 }
 
+impl NoSettings {
+    /// How long it is believed.
+    fn kept(&self) -> Duration {
+        match self {
+            Self::Store(_) => DOWN,
+            Self::Missing(_) | Self::Malformed(_) => ABSENT,
+        }
+    }
+}
+
 /// One provider's settings from the store.
 pub struct SettingsCache {
     secrets: Arc<dyn Secrets>,
@@ -50,6 +67,8 @@ pub struct SettingsCache {
 #[derive(Default)]
 struct State {
     read: Option<(Arc<Settings>, Timestamp)>,
+    /// The last reading, if it failed.
+    failed: Option<(NoSettings, Timestamp)>,
     extra: usize,
     sources: HashMap<String, Timestamp>,
 }
@@ -67,54 +86,68 @@ impl SettingsCache {
     /// The settings, at most a minute old. When the store can't be read, older ones are better than none.
     pub async fn current(&self, now: Timestamp) -> Result<Arc<Settings>, NoSettings> {
         let mut state = self.state.lock().await;
-        match &state.read {
-            Some((settings, at)) if within(*at, now, KEPT) => Ok(settings.clone()),
-            Some((settings, _)) => {
-                let old = settings.clone();
-                match self.read(&mut state, now).await {
-                    Err(NoSettings::Store(error)) => {
-                        tracing::warn!(%error, "going on with the settings read before");
-                        Ok(old)
-                    }
-                    other => other,
-                }
+        let old = state.read.clone();
+        if let Some((settings, at)) = &old
+            && within(*at, now, KEPT)
+        {
+            return Ok(Arc::clone(settings));
+        }
+        match (self.read(&mut state, now).await, old) {
+            (Err(NoSettings::Store(error)), Some((settings, _))) => {
+                tracing::warn!(%error, "going on with the settings read before");
+                Ok(settings)
             }
-            None => self.read(&mut state, now).await,
+            (result, _) => result,
         }
     }
 
     /// The settings read anew after they failed to verify a request from `source`; none, if that would be one reading
-    /// too many, or if nothing newer could be read.
+    /// too many. An error, if they could not be read: who can't look whether the key was changed must not judge.
     pub async fn after_failure(
         &self,
         source: &str,
         failed: &Arc<Settings>,
         now: Timestamp,
-    ) -> Option<Arc<Settings>> {
+    ) -> Result<Option<Arc<Settings>>, NoSettings> {
         let mut state = self.state.lock().await;
         if let Some((settings, at)) = state.read.clone() {
             if !Arc::ptr_eq(&settings, failed) {
-                return Some(settings);
+                return Ok(Some(settings));
             }
             if within(at, now, FRESH) && !state.may_read_again(source, now) {
-                return None;
+                return Ok(None);
             }
         }
-        self.read(&mut state, now).await.ok()
+        self.read(&mut state, now).await.map(Some)
     }
 
     async fn read(&self, state: &mut State, now: Timestamp) -> Result<Arc<Settings>, NoSettings> {
+        if let Some((error, at)) = &state.failed
+            && within(*at, now, error.kept())
+        {
+            return Err(error.clone());
+        }
+        match self.read_now().await {
+            Ok(settings) => {
+                if state.read.as_ref().is_none_or(|(_, at)| !within(*at, now, FRESH)) {
+                    state.extra = 0;
+                }
+                state.read = Some((Arc::clone(&settings), now));
+                state.failed = None;
+                Ok(settings)
+            }
+            Err(error) => {
+                state.failed = Some((error.clone(), now));
+                Err(error)
+            }
+        }
+    }
+
+    async fn read_now(&self) -> Result<Arc<Settings>, NoSettings> {
         let secret = self.secrets.read(&self.secret).await?;
         let secret = secret.ok_or_else(|| NoSettings::Missing(self.secret.clone()))?;
-        let settings = serde_json::from_str(secret.expose_secret())
-            .map_err(|_| NoSettings::Malformed(self.secret.clone()))?;
-        let settings = Arc::new(settings);
-        let fresh = state.read.as_ref().is_some_and(|(_, at)| within(*at, now, FRESH));
-        if !fresh {
-            state.extra = 0;
-        }
-        state.read = Some((Arc::clone(&settings), now));
-        Ok(settings)
+        let settings = serde_json::from_str(secret.expose_secret());
+        settings.map(Arc::new).map_err(|_| NoSettings::Malformed(self.secret.clone()))
     }
 }
 
@@ -142,12 +175,14 @@ mod tests {
     #[derive(Default)]
     struct Store {
         readings: AtomicUsize,
+        attempts: AtomicUsize,
         down: std::sync::atomic::AtomicBool,
     }
 
     #[async_trait]
     impl Secrets for Store {
         async fn read(&self, _: &str) -> Result<Option<SecretString>, SecretsError> {
+            self.attempts.fetch_add(1, Ordering::SeqCst);
             if self.down.load(Ordering::SeqCst) {
                 return Err(SecretsError { cause: "down".into() });
             }
@@ -182,17 +217,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_store_that_is_down_is_left_alone_and_nobody_is_judged_by_old_settings() {
+        let store = Arc::new(Store::default());
+        let cache = SettingsCache::new(store.clone(), "square".into());
+        let old = cache.current(at(0)).await.unwrap();
+        store.down.store(true, Ordering::SeqCst);
+        for millis in 0..4_000 {
+            assert!(cache.current(at(120_000 + millis)).await.is_ok());
+            assert!(cache.after_failure("s", &old, at(120_000 + millis)).await.is_err());
+        }
+        assert_eq!(store.attempts.load(Ordering::SeqCst), 2);
+        store.down.store(false, Ordering::SeqCst);
+        assert!(cache.after_failure("s", &old, at(125_000)).await.unwrap().is_some());
+    }
+
+    #[tokio::test]
     async fn noise_from_many_sources_costs_few_readings_and_never_the_next_one() {
         let store = Arc::new(Store::default());
         let cache = SettingsCache::new(store.clone(), "square".into());
         for number in 0..10_000 {
             let now = at(number / 10);
             let settings = cache.current(now).await.unwrap();
-            cache.after_failure(&format!("source {number}"), &settings, now).await;
+            let _ = cache.after_failure(&format!("source {number}"), &settings, now).await;
         }
         assert!(store.readings.load(Ordering::SeqCst) <= 1 + EXTRA, "{:?}", store.readings);
         let now = at(2_100);
         let settings = cache.current(now).await.unwrap();
-        assert!(cache.after_failure("the provider", &settings, now).await.is_some());
+        assert!(cache.after_failure("the provider", &settings, now).await.unwrap().is_some());
     }
 }

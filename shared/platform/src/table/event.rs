@@ -4,18 +4,20 @@ use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use jiff::tz::Offset;
-use tillwatch_domain::Outcome;
+use tillwatch_domain::{Outcome, RequestId};
 
 use super::schema::{BY_TIME, EXPIRES, RARE};
 use super::{Item, Reader, Table, TableError, Written, conditional, number, text};
 
-/// Into how many partitions a provider's day is spread: 5,000 events a second are 625 for each, of the 1,000 that a
-/// partition takes.
-pub const PAGE_SHARDS: u8 = 8;
+/// Into how many partition keys a provider's day is spread: 5,000 events a second are 157 for each. A partition takes
+/// 1,000, and several keys may share one.
+const DAY_SHARDS: u8 = 32;
 /// The same for what is rare: in an outage the rare is not.
-const RARE_SHARDS: u8 = 4;
-/// How long events are kept.
+const RARE_SHARDS: u8 = 16;
+/// How long events are kept once they have an outcome.
 const KEPT_SECONDS: i64 = 30 * 86_400;
+/// How long those are kept that wait for an operator, or for something else to happen.
+const UNSETTLED_SECONDS: i64 = 180 * 86_400;
 
 /// Where an event's payload is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +77,13 @@ impl EventItem {
         self.count == 1
     }
 
+    /// When it may go: Unix seconds. From its last outcome on, so that one that took effect late is remembered as long
+    /// as any other.
+    fn expires(&self) -> i64 {
+        let kept = if self.outcome.is_unsettled() { UNSETTLED_SECONDS } else { KEPT_SECONDS };
+        self.processed_ms.unwrap_or(0).max(self.received_ms) / 1_000 + kept
+    }
+
     fn shard(&self, shards: u8) -> u8 {
         let last = self.id.get(self.id.len().saturating_sub(2)..).unwrap_or("0");
         u8::from_str_radix(last, 16).unwrap_or(0) % shards
@@ -94,7 +103,7 @@ impl EventItem {
         put("at", number(self.attempts));
         put("rq", text(&self.request_id));
         put("sz", number(self.size));
-        put(EXPIRES, number(self.received_ms / 1_000 + KEPT_SECONDS));
+        put(EXPIRES, number(self.expires()));
         let texts = [
             ("ev", &self.provider_event_id),
             ("ac", &self.account),
@@ -124,7 +133,7 @@ impl EventItem {
             PayloadAt::Nowhere => {}
         }
         if self.is_listed() {
-            let shard = self.shard(PAGE_SHARDS);
+            let shard = self.shard(DAY_SHARDS);
             put("g1", text(day_partition(&self.provider, &day(self.received_ms), shard)));
             put("g1s", text(self.sort_key(self.received_ms)));
             if self.outcome.is_rare() {
@@ -172,16 +181,13 @@ impl EventItem {
     }
 }
 
-/// An event as a list shows it: what the indexes carry. Fields that they do not carry are empty.
-pub type Listed = EventItem;
-
-/// One page of a list, newest first.
+/// A part of a list, newest first.
 #[derive(Debug, Clone, Default)]
-pub struct Page {
-    /// The events.
-    pub events: Vec<Listed>,
-    /// Where the next page begins: every event of it sorts before this. None, if this was the last.
-    pub before: Option<String>,
+pub struct Listing {
+    /// Events as the indexes carry them: fields that they do not carry are empty.
+    pub events: Vec<EventItem>,
+    /// Whether older ones follow.
+    pub more: bool,
 }
 
 fn day(at_ms: i64) -> String {
@@ -246,28 +252,39 @@ impl Table {
         conditional(update.send().await.map_err(TableError::new("claim a due event")))
     }
 
+    /// Takes away a request that was kept because its events could not be read, when they are there.
+    pub async fn forget_request(&self, id: &RequestId) -> Result<(), TableError> {
+        self.client
+            .delete_item()
+            .table_name(&self.main)
+            .key("pk", text(format!("E#{id}")))
+            .key("sk", text("E"))
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(TableError::new("take away a request"))
+    }
+
     /// Ids of a provider's failed events that are due, the longest due first, at most `limit` a shard.
     pub async fn due(&self, provider: &str, now_ms: i64, limit: i32) -> Result<Vec<String>, TableError> {
-        let mut due = Vec::new();
-        for shard in 0..RARE_SHARDS {
-            let answer = self
-                .client
-                .query()
-                .table_name(&self.main)
-                .index_name(RARE)
-                .key_condition_expression("g2 = :g AND g2s < :now")
-                .expression_attribute_values(":g", text(rare_partition(provider, Outcome::Failed, shard)))
-                .expression_attribute_values(":now", text(format!("{:013}", now_ms + 1)))
-                .limit(limit)
-                .send()
-                .await
-                .map_err(TableError::new("list due events"))?;
-            for item in answer.items() {
-                let listed = EventItem::from_item("list due events", item)?;
-                due.push(listed.id);
-            }
-        }
-        Ok(due)
+        let partitions = (0..RARE_SHARDS).map(|shard| rare_partition(provider, Outcome::Failed, shard));
+        let bounds = (0, now_ms + 1);
+        let (events, _) = self.in_partitions(RARE, partitions, bounds, limit, Order::OldestFirst).await?;
+        Ok(events.into_iter().map(|event| event.id).collect())
+    }
+
+    /// The id of the event that a request brought, if it was the first to bring it.
+    pub async fn event_of_request(
+        &self,
+        provider: &str,
+        request: &RequestId,
+    ) -> Result<Option<String>, TableError> {
+        let at_ms = request.arrived_ms();
+        let day = day(at_ms);
+        let partitions = (0..DAY_SHARDS).map(|shard| day_partition(provider, &day, shard));
+        let bounds = (at_ms, at_ms + 1);
+        let (events, _) = self.in_partitions(BY_TIME, partitions, bounds, 100, Order::NewestFirst).await?;
+        Ok(events.into_iter().find(|event| event.request_id == request.as_str()).map(|event| event.id))
     }
 
     /// A provider's events and rejected requests of one UTC day, newest first, from before `before` on.
@@ -277,10 +294,10 @@ impl Table {
         day_ms: i64,
         before: &str,
         limit: i32,
-    ) -> Result<Vec<Listed>, TableError> {
+    ) -> Result<Listing, TableError> {
         let day = day(day_ms);
-        let shards = (0..PAGE_SHARDS).map(|shard| day_partition(provider, &day, shard)).collect();
-        self.listed(BY_TIME, ["g1", "g1s"], shards, before, limit).await
+        let partitions = (0..DAY_SHARDS).map(|shard| day_partition(provider, &day, shard)).collect();
+        self.listed(BY_TIME, partitions, before, limit).await
     }
 
     /// A provider's events of one rare outcome, newest first, from before `before` on.
@@ -290,45 +307,107 @@ impl Table {
         outcome: Outcome,
         before: &str,
         limit: i32,
-    ) -> Result<Vec<Listed>, TableError> {
-        let shards = (0..RARE_SHARDS).map(|shard| rare_partition(provider, outcome, shard)).collect();
-        self.listed(RARE, ["g2", "g2s"], shards, before, limit).await
+    ) -> Result<Listing, TableError> {
+        let partitions = (0..RARE_SHARDS).map(|shard| rare_partition(provider, outcome, shard)).collect();
+        self.listed(RARE, partitions, before, limit).await
     }
 
+    /// Up to `limit` events of all partitions together. Of each only about its share is read, and the list ends where
+    /// the first partition of which more was to be read ended: what lies beyond could be newer than what was read.
     async fn listed(
         &self,
         index: &str,
-        [hash, range]: [&str; 2],
-        shards: Vec<String>,
+        partitions: Vec<String>,
         before: &str,
         limit: i32,
-    ) -> Result<Vec<Listed>, TableError> {
+    ) -> Result<Listing, TableError> {
+        let count = i32::try_from(partitions.len()).unwrap_or(1).max(1);
+        let share = (2 * limit / count + 8).min(limit);
+        let bounds = (String::new(), before.to_owned());
+        let (mut events, ends) =
+            self.in_partitions(index, partitions, bounds, share, Order::NewestFirst).await?;
+        events.sort_by_key(|event| std::cmp::Reverse(event.place()));
+        let mut more = false;
+        if let Some(end) = ends.into_iter().max() {
+            more = true;
+            events.retain(|event| event.place() >= end);
+        }
+        let limit = usize::try_from(limit).unwrap_or(0);
+        more |= events.len() > limit;
+        events.truncate(limit);
+        Ok(Listing { events, more })
+    }
+
+    /// Events of these partitions of an index whose sort key lies in `[from, to)`, at most `limit` of each; and of each
+    /// that has more, the place of its last one.
+    async fn in_partitions<B: Bound>(
+        &self,
+        index: &str,
+        partitions: impl IntoIterator<Item = String>,
+        (from, to): (B, B),
+        limit: i32,
+        order: Order,
+    ) -> Result<(Vec<EventItem>, Vec<String>), TableError> {
         let action = "list events";
+        let [hash, range] = if index == RARE { ["g2", "g2s"] } else { ["g1", "g1s"] };
+        let (from, to) = (from.sort_key(), to.sort_key());
         let mut queries = tokio::task::JoinSet::new();
-        for shard in shards {
-            let query = self
+        for partition in partitions {
+            let mut query = self
                 .client
                 .query()
                 .table_name(&self.main)
                 .index_name(index)
-                .key_condition_expression(format!("{hash} = :g AND {range} < :before"))
-                .expression_attribute_values(":g", text(shard))
-                .expression_attribute_values(":before", text(before))
-                .scan_index_forward(false)
+                .expression_attribute_values(":g", text(partition))
+                .expression_attribute_values(":to", text(&to))
+                .scan_index_forward(order == Order::OldestFirst)
                 .limit(limit);
+            query = if from.is_empty() {
+                query.key_condition_expression(format!("{hash} = :g AND {range} < :to"))
+            } else {
+                // Both ends belong to BETWEEN; no key is as short as `to`, so none is equal to it.
+                query
+                    .key_condition_expression(format!("{hash} = :g AND {range} BETWEEN :from AND :to"))
+                    .expression_attribute_values(":from", text(&from))
+            };
             queries.spawn(query.send());
         }
-        let mut events = Vec::new();
+        let (mut events, mut ends) = (Vec::new(), Vec::new());
         while let Some(answer) = queries.join_next().await {
             let answer =
                 answer.map_err(|error| TableError { action, cause: error.to_string(), code: None })?;
-            for item in answer.map_err(TableError::new(action))?.items() {
+            let answer = answer.map_err(TableError::new(action))?;
+            for item in answer.items() {
                 events.push(EventItem::from_item(action, item)?);
             }
+            if answer.last_evaluated_key.is_some() && !answer.items().is_empty() {
+                ends.extend(events.last().map(EventItem::place));
+            }
         }
-        events.sort_by_key(|event| std::cmp::Reverse(event.place()));
-        events.truncate(usize::try_from(limit).unwrap_or(0));
-        Ok(events)
+        Ok((events, ends))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    OldestFirst,
+    NewestFirst,
+}
+
+/// An end of a range of sort keys: a moment in Unix milliseconds, or a place in a list.
+trait Bound {
+    fn sort_key(self) -> String;
+}
+
+impl Bound for i64 {
+    fn sort_key(self) -> String {
+        format!("{self:013}")
+    }
+}
+
+impl Bound for String {
+    fn sort_key(self) -> String {
+        self
     }
 }
 

@@ -12,6 +12,8 @@ use super::{Item, Reader, Table, TableError, Written, conditional, number, text}
 pub enum Period {
     /// A minute; kept for 32 days.
     Minute,
+    /// An hour; kept for 32 days.
+    Hour,
     /// A UTC day; kept for 400 days.
     Day,
 }
@@ -34,9 +36,14 @@ pub struct Counter {
 const SEQUENCE_DIGITS: usize = 40;
 
 impl Period {
-    fn length_ms(self) -> i64 {
+    /// Every span that is counted.
+    pub const ALL: [Self; 3] = [Self::Minute, Self::Hour, Self::Day];
+
+    /// How long it is, in milliseconds.
+    pub fn length_ms(self) -> i64 {
         match self {
             Self::Minute => 60_000,
+            Self::Hour => 3_600_000,
             Self::Day => 86_400_000,
         }
     }
@@ -52,13 +59,14 @@ impl Period {
         let day = format!("{:04}{:02}{:02}", at.year(), at.month(), at.day());
         match self {
             Self::Minute => (format!("{provider}#m#{day}{:02}", at.hour()), format!("{:02}", at.minute())),
+            Self::Hour => (format!("{provider}#h#{day}"), format!("{:02}", at.hour())),
             Self::Day => (format!("{provider}#d"), day),
         }
     }
 
     fn kept_seconds(self) -> i64 {
         match self {
-            Self::Minute => 32 * 86_400,
+            Self::Minute | Self::Hour => 32 * 86_400,
             Self::Day => 400 * 86_400,
         }
     }
@@ -141,9 +149,10 @@ impl Table {
         let mut start = period.start_of(from_ms);
         while start < to_ms {
             let (pk, first) = period.keys(provider, start);
-            // A partition holds an hour of minutes, or all days.
+            // A partition holds an hour of minutes, a day of hours, or all days.
             let end = match period {
-                Period::Minute => to_ms.min((start.div_euclid(3_600_000) + 1) * 3_600_000),
+                Period::Minute => to_ms.min(Period::Hour.start_of(start) + Period::Hour.length_ms()),
+                Period::Hour => to_ms.min(Period::Day.start_of(start) + Period::Day.length_ms()),
                 Period::Day => to_ms,
             };
             let last = period.keys(provider, period.start_of(end - 1)).1;
@@ -197,6 +206,7 @@ impl Period {
         let span = sk.split('#').next()?;
         let stamp = match self {
             Self::Minute => format!("{}{span}", pk.rsplit('#').next()?),
+            Self::Hour => format!("{}{span}00", pk.rsplit('#').next()?),
             Self::Day => format!("{span}0000"),
         };
         let part = |range: std::ops::Range<usize>| stamp.get(range);
@@ -212,7 +222,11 @@ mod tests {
 
     #[test]
     fn a_span_is_found_again_from_its_keys() {
-        for (period, starts_ms) in [(Period::Minute, 1_795_474_980_000), (Period::Day, 1_795_392_000_000)] {
+        for (period, starts_ms) in [
+            (Period::Minute, 1_795_474_980_000),
+            (Period::Hour, 1_795_474_800_000),
+            (Period::Day, 1_795_392_000_000),
+        ] {
             let (pk, sk) = period.keys("square", starts_ms);
             assert_eq!(period.starts_ms(&pk, &format!("{sk}#shardId-1")), Some(starts_ms));
             assert_eq!(period.start_of(starts_ms + 59_999), starts_ms);

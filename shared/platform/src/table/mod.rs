@@ -5,6 +5,7 @@
 //! | event, rejected request | `E#<id>` | `E` |
 //! | record | `R#<provider>#<kind>#<scope>#<id>` | `R` |
 //! | figures of a minute | `<provider>#m#<yyyymmddhh>` | `<mm>#<stream shard>` |
+//! | figures of an hour | `<provider>#h#<yyyymmdd>` | `<hh>#<stream shard>` |
 //! | figures of a day | `<provider>#d` | `<yyyymmdd>#<stream shard>` |
 //!
 //! Attribute names are two letters: an event's item should fit one write unit, 1 KiB, with its payload.
@@ -19,7 +20,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata};
 use aws_sdk_dynamodb::types::AttributeValue;
 
-pub use event::{EventItem, Listed, PAGE_SHARDS, Page, PayloadAt};
+pub use event::{EventItem, Listing, PayloadAt};
 pub use figures::{Counter, Period};
 pub use local::LocalEndpoint;
 pub use record::StoredRecord;
@@ -27,8 +28,7 @@ pub use record::StoredRecord;
 /// Attributes by name, as DynamoDB holds them.
 pub type Item = std::collections::HashMap<String, AttributeValue>;
 
-/// The table could not do it. Ours; whether trying again may help is in [`TableError::is_throttle`] only for the
-/// curious: every table error is tried again.
+/// The table could not do it. Ours, and always tried again.
 #[derive(Debug, thiserror::Error)]
 #[error("the table could not {action}: {cause}")]
 pub struct TableError {
@@ -59,16 +59,13 @@ impl TableError {
         }
     }
 
-    fn condition_failed(&self) -> bool {
-        self.code.as_deref() == Some("ConditionalCheckFailedException")
+    /// The table said one thing and then another.
+    pub fn contradiction(action: &'static str) -> Self {
+        Self { action, cause: "it refuses for what it does not hold".to_owned(), code: None }
     }
 
-    /// Whether the table had more to do than it is allowed.
-    pub fn is_throttle(&self) -> bool {
-        matches!(
-            self.code.as_deref(),
-            Some("ProvisionedThroughputExceededException" | "ThrottlingException" | "RequestLimitExceeded")
-        )
+    fn condition_failed(&self) -> bool {
+        self.code.as_deref() == Some("ConditionalCheckFailedException")
     }
 }
 
@@ -79,6 +76,15 @@ pub enum Written {
     Yes,
     /// Its condition did not hold: somebody else was there first.
     No,
+}
+
+/// One of the tables: a function may read only those that it needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// Events and records.
+    Main,
+    /// Figures.
+    Figures,
 }
 
 /// The tables of one deployment.
@@ -95,11 +101,15 @@ impl Table {
         Self { client: Client::new(config), main, figures }
     }
 
-    /// Opens the connection before the first event needs it. Whether it succeeds is of no matter.
-    pub async fn warm(&self) {
+    /// Opens the connection before the first event needs it, by asking for an item that is not there. Whether it
+    /// succeeds is of no matter.
+    pub async fn warm(&self, which: Which) {
+        let name = match which {
+            Which::Main => &self.main,
+            Which::Figures => &self.figures,
+        };
         let key = AttributeValue::S("-".into());
-        let _ =
-            self.client.get_item().table_name(&self.main).key("pk", key.clone()).key("sk", key).send().await;
+        let _ = self.client.get_item().table_name(name).key("pk", key.clone()).key("sk", key).send().await;
     }
 
     async fn get(

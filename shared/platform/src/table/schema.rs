@@ -7,7 +7,8 @@ pub const BY_TIME: &str = "by_time";
 /// The index that lists only what is rare: rejected, failed, held, parked.
 pub const RARE: &str = "rare";
 /// What both indexes carry, so that a list needs no further read.
-pub const LISTED: [&str; 12] = ["st", "pv", "ty", "ev", "ac", "ca", "at", "ra", "pa", "n", "sz", "sr"];
+pub const LISTED: [&str; 14] =
+    ["st", "pv", "ty", "ev", "ac", "ca", "at", "ra", "pa", "du", "rq", "n", "sz", "sr"];
 /// The attribute by which DynamoDB deletes old items: Unix seconds.
 pub const EXPIRES: &str = "x";
 

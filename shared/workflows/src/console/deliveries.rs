@@ -14,7 +14,7 @@ use crate::process::send_again;
 /// An event, or a rejected request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Delivery {
-    /// `evt_…`, or `req_…` for a rejected request.
+    /// `evt_…`; `req_…` for a request that was rejected, or whose event could not be read.
     pub id: String,
     /// The provider's name.
     pub provider: String,
@@ -43,6 +43,8 @@ pub struct Delivery {
     pub size: u64,
     /// Where it came from, shortened so that it names no person.
     pub source: Option<String>,
+    /// The request that brought it first: what the sender was given.
+    pub request_id: String,
 }
 
 /// One page of deliveries, newest first.
@@ -64,8 +66,6 @@ pub struct DeliveryDetail {
     pub delivery: Delivery,
     /// When it happened, by the provider's clock.
     pub occurred_at: Option<String>,
-    /// The request that brought it.
-    pub request_id: String,
     /// Which signing key matched, the newest being 0.
     pub signing_key: Option<u32>,
     /// The headers that were kept, as they came.
@@ -129,12 +129,15 @@ impl Delivery {
             due_at: event.due_ms.map(rfc3339),
             size: event.size,
             source: event.source.clone(),
+            request_id: event.request_id.clone(),
         }
     }
 }
 
 /// How long events are kept, and so how far back a list goes.
-const KEPT_MS: i64 = 30 * 86_400_000;
+const KEPT_MS: i64 = 30 * DAY_MS;
+/// How long those are kept that wait for an operator.
+const UNSETTLED_MS: i64 = 180 * DAY_MS;
 const DAY_MS: i64 = 86_400_000;
 /// How many items one request looks at before it answers with what it has: a filter that matches little must not read
 /// a month in one go.
@@ -168,10 +171,12 @@ impl Console {
                 Problem::bad_parameter("status", &format!("is one of {}", names.join(", ")))
             })?),
         };
+        let waits = outcome.is_some_and(Outcome::is_unsettled);
+        let kept_ms = if waits { UNSETTLED_MS } else { KEPT_MS };
         let filter = Filter {
             outcome,
             kind: query.get("type"),
-            from_ms: query.time("from")?.unwrap_or(0).max(now_ms - KEPT_MS),
+            from_ms: query.time("from")?.unwrap_or(0).max(now_ms - kept_ms),
             to_ms: query.time("to")?.unwrap_or(i64::MAX),
         };
         let limit = usize::try_from(query.number("limit", 50, 500)?).unwrap_or(50);
@@ -212,8 +217,7 @@ impl Console {
                 .table
                 .rare_events(provider, outcome, &before, i32::try_from(asked).unwrap_or(50))
                 .await?;
-            let is_last = page.len() < asked;
-            for event in page {
+            for event in page.events {
                 before = event.place();
                 looked_at += 1;
                 if filter.takes(&event) {
@@ -223,7 +227,7 @@ impl Console {
                     return Ok((found, Some(before)));
                 }
             }
-            if is_last {
+            if !page.more {
                 return Ok((found, None));
             }
             if looked_at >= LOOKED_AT {
@@ -260,8 +264,7 @@ impl Console {
             let asked = limit.clamp(25, 500);
             let page =
                 self.table.events_of_day(provider, day, &before, i32::try_from(asked).unwrap_or(50)).await?;
-            let is_last = page.len() < asked;
-            for event in page {
+            for event in page.events {
                 before = format!("{:013}#{}", event.received_ms, event.id);
                 looked_at += 1;
                 if filter.takes(&event) {
@@ -271,7 +274,7 @@ impl Console {
                     return Ok((found, Some(before)));
                 }
             }
-            if is_last {
+            if !page.more {
                 day -= DAY_MS;
             }
             if looked_at >= LOOKED_AT {
@@ -282,11 +285,22 @@ impl Console {
     }
 
     async fn found(&self, provider: &str, id: &str) -> Result<EventItem, Problem> {
-        let is_id = EventId::try_from(id.to_owned()).is_ok() || RequestId::try_from(id.to_owned()).is_ok();
-        let event = if is_id { self.table.event(id, true, self.clock.now()).await? } else { None };
+        let now = self.clock.now();
+        let mut event = None;
+        if EventId::try_from(id.to_owned()).is_ok() {
+            event = self.table.event(id, true, now).await?;
+        } else if let Ok(request) = RequestId::try_from(id.to_owned()) {
+            event = self.table.event(id, true, now).await?;
+            if event.is_none()
+                && let Some(id) = self.table.event_of_request(provider, &request).await?
+            {
+                event = self.table.event(&id, true, now).await?;
+            }
+        }
         event.filter(|event| event.provider == provider).ok_or_else(|| {
             Problem::not_found(format!(
-                "{provider} has no delivery of this id, or it is older than 30 days, or it is not processed yet."
+                "{provider} has no delivery of this id. It may not be processed yet, be older than 30 days, or, if it is \
+                 a request's, have brought an event that another request had brought before."
             ))
         })
     }
@@ -336,7 +350,6 @@ impl Console {
         Ok(DeliveryDetail {
             delivery: Delivery::of(&event),
             occurred_at: event.occurred_ms.map(rfc3339),
-            request_id: event.request_id,
             signing_key: event.key,
             headers: headers.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             body,

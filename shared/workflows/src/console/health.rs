@@ -133,8 +133,12 @@ impl Console {
         query.only(&["hours"])?;
         let hours = query.number("hours", 24, 720)?;
         let now_ms = self.clock.now().as_millisecond();
-        // Longer spans are told in whole days: a month of minutes would be 43,200 items.
-        let period = if hours <= 48 { Period::Minute } else { Period::Day };
+        // Longer spans are told in whole hours or days: a month of minutes would be 43,200 items, of each shard.
+        let period = match hours {
+            ..=3 => Period::Minute,
+            4..=72 => Period::Hour,
+            _ => Period::Day,
+        };
         let from_ms = period.start_of(now_ms - hours * 3_600_000);
         let names = tillwatch_providers::ALL.iter().map(|provider| provider.name()).chain([UNKNOWN_PROVIDER]);
         let mut providers = BTreeMap::new();
@@ -147,14 +151,39 @@ impl Console {
             for (_, figures) in &spans {
                 sum.merge(figures);
             }
-            let last = spans.iter().rev().find(|(_, figures)| figures.get(RECEIVED) > 0);
-            let health = ProviderHealth {
-                last_received_at: last.map(|(starts_ms, _)| rfc3339(*starts_ms)),
-                ..ProviderHealth::of(&sum)
-            };
+            let last = self.last_received(name, period, &spans).await?;
+            let health = ProviderHealth { last_received_at: last.map(rfc3339), ..ProviderHealth::of(&sum) };
             providers.insert(name.to_owned(), health);
         }
         Ok(Health { from: rfc3339(from_ms), to: rfc3339(now_ms), pending: self.pending().await?, providers })
+    }
+}
+
+impl Console {
+    /// The latest minute in which something arrived: found in the latest day's hours, and that hour's minutes.
+    async fn last_received(
+        &self,
+        provider: &str,
+        period: Period,
+        spans: &[(i64, Deltas)],
+    ) -> Result<Option<i64>, Problem> {
+        let latest = |spans: &[(i64, Deltas)]| {
+            spans.iter().rev().find(|(_, figures)| figures.get(RECEIVED) > 0).map(|(starts_ms, _)| *starts_ms)
+        };
+        let mut last = latest(spans);
+        let finer = match period {
+            Period::Minute => &[][..],
+            Period::Hour => &[(Period::Hour, Period::Minute)],
+            Period::Day => &[(Period::Day, Period::Hour), (Period::Hour, Period::Minute)],
+        };
+        for (coarse, fine) in finer {
+            let Some(from_ms) = last else { break };
+            let spans = self.table.figures(provider, *fine, from_ms, from_ms + coarse.length_ms()).await?;
+            // Days are kept longer than what is finer.
+            let Some(found) = latest(&spans) else { break };
+            last = Some(found);
+        }
+        Ok(last)
     }
 }
 

@@ -381,7 +381,13 @@ impl Query {
 pub struct Operators {
     secrets: Arc<dyn Secrets>,
     secret: String,
-    known: Mutex<Option<(Vec<[u8; 32]>, Timestamp)>>,
+    known: Mutex<Option<Known>>,
+}
+
+/// What was read last: the tokens' digests, none if there were none to be had.
+struct Known {
+    tokens: Vec<[u8; 32]>,
+    at: Timestamp,
 }
 
 #[derive(Deserialize)]
@@ -392,6 +398,10 @@ struct Tokens {
 
 /// How long tokens are used without being read again.
 const TOKENS_KEPT: Duration = Duration::from_mins(1);
+/// How long it is believed that there are none: each reading costs money, and anyone may ask.
+const ABSENCE_KEPT: Duration = Duration::from_secs(1);
+/// A token that can be guessed is as good as none.
+const SHORT_TOKEN: usize = 16;
 
 impl Operators {
     /// Those whose tokens are in the secret of this name: `{"tokens": ["…"]}`.
@@ -415,28 +425,43 @@ impl Operators {
     }
 
     async fn tokens(&self, now: Timestamp) -> Result<Vec<[u8; 32]>, Problem> {
+        let none = || Problem::ours(&"no operator's token is configured, or it can't be read");
         let mut known = self.known.lock().await;
-        if let Some((tokens, at)) = known.as_ref()
-            && now.duration_since(*at).unsigned_abs() < TOKENS_KEPT
-        {
-            return Ok(tokens.clone());
+        if let Some(Known { tokens, at }) = known.as_ref() {
+            let age = now.duration_since(*at).unsigned_abs();
+            if tokens.is_empty() && age < ABSENCE_KEPT {
+                return Err(none());
+            }
+            if !tokens.is_empty() && age < TOKENS_KEPT {
+                return Ok(tokens.clone());
+            }
         }
-        let secret = self.secrets.read(&self.secret).await.map_err(|error| Problem::ours(&error))?;
-        let none = || Problem::ours(&"no operator's token is configured");
-        let secret = secret.ok_or_else(none)?;
-        let tokens: Tokens = serde_json::from_str(secret.expose_secret()).map_err(|_| none())?;
-        let digests: Vec<[u8; 32]> = tokens
-            .tokens
-            .iter()
-            .filter(|token| token.expose_secret().len() >= 16)
-            .map(|token| Sha256::digest(token.expose_secret().as_bytes()).into())
-            .collect();
-        if digests.is_empty() {
-            return Err(none());
-        }
-        *known = Some((digests.clone(), now));
-        Ok(digests)
+        let tokens = match self.secrets.read(&self.secret).await {
+            Ok(secret) => secret.map(|secret| digests(secret.expose_secret())).unwrap_or_default(),
+            Err(error) => {
+                tracing::error!(%error, "the operators' tokens could not be read");
+                Vec::new()
+            }
+        };
+        *known = Some(Known { tokens: tokens.clone(), at: now });
+        if tokens.is_empty() { Err(none()) } else { Ok(tokens) }
     }
+}
+
+/// What is kept of the tokens in a secret. A blank one is none.
+fn digests(secret: &str) -> Vec<[u8; 32]> {
+    let Ok(Tokens { tokens }) = serde_json::from_str(secret) else { return Vec::new() };
+    let tokens = tokens.iter().map(|token| token.expose_secret().trim()).filter(|token| !token.is_empty());
+    tokens
+        .inspect(|token| {
+            if token.len() < SHORT_TOKEN {
+                tracing::warn!(
+                    "an operator's token is short enough to be guessed: `openssl rand -hex 32` makes one"
+                );
+            }
+        })
+        .map(|token| Sha256::digest(token.as_bytes()).into())
+        .collect()
 }
 
 #[cfg(test)]

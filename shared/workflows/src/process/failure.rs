@@ -53,4 +53,9 @@ impl Failure {
             | Self::DeadLetter => false,
         }
     }
+
+    /// Whether something that all events stand on failed, which says nothing of this one.
+    pub(super) fn is_outage(&self) -> bool {
+        matches!(self, Self::PayloadStore(_) | Self::Table(_))
+    }
 }

@@ -31,33 +31,25 @@ impl Identity {
         }
     }
 
-    fn unread(id: String) -> Self {
+    /// A request whose events could not be read is known by its own id, until they can.
+    pub(super) fn of_request(envelope: &Envelope) -> Self {
+        let id = envelope.id.to_string();
         Self { id, kind: String::new(), provider_event_id: None, account: None, occurred_at: None }
     }
+}
 
-    /// A body that could not be read is itself the event, so that the provider's retry of it is no second one.
-    pub(super) fn of_body(provider: &str, body: &[u8]) -> Self {
-        let key = format!("unread:{}", hex::encode(Sha256::digest(body)));
-        let key = DedupeKey { provider: provider.to_owned(), account: String::new(), key };
-        Self::unread(key.event_id().to_string())
-    }
-
-    pub(super) fn of_request(envelope: &Envelope) -> Self {
-        Self::unread(match envelope.verdict {
-            Verdict::Rejected(_) => envelope.id.to_string(),
-            Verdict::Accepted(_) => {
-                let key = format!("request:{}", envelope.id);
-                DedupeKey { provider: envelope.provider.clone(), account: String::new(), key }
-                    .event_id()
-                    .to_string()
-            }
-        })
-    }
+/// The id under which a message is kept that is no envelope: the same each time it comes.
+pub(super) fn id_of_text(provider: &str, text: &str) -> String {
+    let key = format!("unread:{}", hex::encode(Sha256::digest(text)));
+    DedupeKey { provider: provider.to_owned(), account: String::new(), key }.event_id().to_string()
 }
 
 /// What the table could not hold of an event, if anything.
 pub(super) fn unfit(event: &Event) -> Option<&'static str> {
     let too_long = |text: &str| text.len() > MAX_ID;
+    if event.dedupe.key.is_empty() {
+        return Some("the event's id is empty");
+    }
     if too_long(&event.dedupe.account) || too_long(&event.dedupe.key) || too_long(&event.kind) {
         return Some("the event's id, account or type is longer than 512 bytes");
     }
@@ -79,7 +71,7 @@ pub(super) fn unfit(event: &Event) -> Option<&'static str> {
             fields.reason.as_ref(),
             fields.number.as_ref(),
         ];
-        if texts.into_iter().flatten().any(|text| too_long(text)) {
+        if texts.into_iter().flatten().chain(fields.parts.keys()).any(|text| too_long(text)) {
             return Some("a record's field is longer than 512 bytes");
         }
     }
