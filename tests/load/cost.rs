@@ -16,23 +16,50 @@ mod price {
     pub(super) const LAMBDA_REQUEST: u64 = 200_000;
     /// A million GB-seconds.
     pub(super) const LAMBDA_GB_SECOND: u64 = 13_333_400;
-    pub(super) const SQS_REQUEST: u64 = 400_000;
+    /// Of messages with a group: fair queues cost a quarter more.
+    pub(super) const SQS_REQUEST: u64 = 500_000;
     pub(super) const WRITE_UNIT: u64 = 625_000;
     pub(super) const READ_UNIT: u64 = 125_000;
     /// A GB-month.
     pub(super) const STORED_GB: u64 = 250_000;
+    /// A GB-month that can be restored to any second.
+    pub(super) const RESTORABLE_GB: u64 = 200_000;
     /// A GB.
     pub(super) const LOG_GB: u64 = 500_000;
 }
 
-/// Milliseconds that AWS bills for a webhook's invocation and, per event, for the processor's. Estimates for 256 MB, from
-/// the processor time that `lambda-bench` measures and two and six network calls of a millisecond or two; not measured.
-const WEBHOOK_MS: u64 = 6;
-const PROCESSOR_MS_PER_EVENT: u64 = 4;
-/// Bytes of log lines an event: the gateway's access line, the webhook's metric line, a tenth of the processor's.
-const LOG_BYTES: u64 = 250 + 260 + 40;
-/// Messages in a batch.
-const BATCH: u64 = 10;
+/// How full the batches are, which depends on how much comes.
+struct Traffic {
+    name: &'static str,
+    /// Events in the processor's batch.
+    batch: u64,
+    /// Events in the rollup's batch: what comes in its window of five seconds, at most a thousand.
+    rollup_batch: u64,
+    /// Receptions of nothing, in thousandths an event: five pollers of each of two queues ask every twenty seconds.
+    empty_receptions: u64,
+    /// Events a minute, for what happens once a minute: the heartbeat, the rollup's window.
+    a_minute: u64,
+}
+
+const TRAFFIC: [Traffic; 2] = [
+    Traffic { name: "100 a second", batch: 10, rollup_batch: 500, empty_receptions: 5, a_minute: 6_000 },
+    Traffic { name: "1 a second", batch: 1, rollup_batch: 5, empty_receptions: 500, a_minute: 60 },
+];
+
+/// MB-milliseconds that AWS bills: a webhook's invocation of 10 ms at 256 MB; an event's share of the processor's batch,
+/// 4 ms at 512 MB, and 10 ms where it is alone; the rollup's invocation of 30 ms at 256 MB. Estimates, from the processor
+/// time that `lambda-bench` measures and network calls of a millisecond or two; not measured on AWS.
+const WEBHOOK_MB_MS: u64 = 10 * 256;
+const PROCESSOR_MB_MS: u64 = 4 * 512;
+const ALONE_MB_MS: u64 = 10 * 512;
+const ROLLUP_MB_MS: u64 = 30 * 256;
+/// Bytes of log lines an event: the gateway's access line, the webhook's metric line; and the processor's, of a batch.
+const LOG_BYTES: u64 = 250 + 260;
+const BATCH_LOG_BYTES: u64 = 400;
+/// What the schedule makes each minute: a message sent, received and deleted, and an invocation.
+const HEARTBEAT_REQUESTS: u64 = 3;
+/// A figure's counters of minute, hour and day.
+const COUNTERS: u64 = 3;
 
 /// A sample made 2,048 bytes long by a note that does not repeat itself.
 fn body(number: u64, at: jiff::Timestamp) -> Vec<u8> {
@@ -83,27 +110,39 @@ pub(crate) fn run(events: u64) {
     println!("  figures' write units             {}", thousandths(per_event(figure_milliunits)));
     println!("  bytes stored, indexes included   {}", per_event(stored_bytes));
 
-    // Sending, and receiving and deleting a tenth each; a message of up to 64 KB is one request.
-    let sqs_thousandths = 1_000 + 2 * 1_000 / BATCH;
-    let lambda_requests = 1_000 + 1_000 / BATCH;
-    let gb_seconds_millionths = (WEBHOOK_MS + PROCESSOR_MS_PER_EVENT) * 1_000 / 4;
-    let items = [
-        ("HTTP API", price::HTTP_API_REQUEST),
-        ("Lambda requests", price::LAMBDA_REQUEST * lambda_requests / 1_000),
-        ("Lambda time (estimated)", price::LAMBDA_GB_SECOND * gb_seconds_millionths / 1_000_000),
-        ("SQS", price::SQS_REQUEST * sqs_thousandths / 1_000),
-        ("DynamoDB writes", price::WRITE_UNIT * per_event(write_milliunits) / 1_000),
-        ("DynamoDB reads", price::READ_UNIT * per_event(read_milliunits) / 1_000),
-        ("Figures", price::WRITE_UNIT * per_event(figure_milliunits) / 1_000),
+    println!("dollars per million events, at {} and at {}", TRAFFIC[0].name, TRAFFIC[1].name);
+    let columns = TRAFFIC.map(|traffic| {
+        let thousandths_a_minute = 1_000 / traffic.a_minute.max(1);
+        // Sending, receiving and deleting; a message of up to 64 KB is one request.
+        let sqs = 1_000
+            + 2 * 1_000 / traffic.batch
+            + traffic.empty_receptions
+            + HEARTBEAT_REQUESTS * thousandths_a_minute;
+        let lambda = 1_000 + 1_000 / traffic.batch + 1_000 / traffic.rollup_batch + 2 * thousandths_a_minute;
+        let processor = if traffic.batch == 1 { ALONE_MB_MS } else { PROCESSOR_MB_MS };
+        let mb_ms = WEBHOOK_MB_MS + processor + ROLLUP_MB_MS / traffic.rollup_batch;
+        let figures = COUNTERS * 1_000 / traffic.rollup_batch;
         // A million events' bytes are their size in MB, kept for 30 days; DynamoDB adds 100 bytes an item.
-        ("Storage, 30 days", price::STORED_GB * (per_event(stored_bytes) + 300) / 1_000),
-        ("Logs", price::LOG_GB * LOG_BYTES / 1_000),
-    ];
-    println!("dollars per million events");
-    for (name, micros) in items {
-        println!("  {name:<32} {}", dollars(micros));
+        let stored = per_event(stored_bytes) + 300;
+        [
+            ("HTTP API", price::HTTP_API_REQUEST),
+            ("Lambda requests", price::LAMBDA_REQUEST * lambda / 1_000),
+            ("Lambda time (estimated)", price::LAMBDA_GB_SECOND * mb_ms / 1_024 / 1_000),
+            ("SQS", price::SQS_REQUEST * sqs / 1_000),
+            ("DynamoDB writes", price::WRITE_UNIT * per_event(write_milliunits) / 1_000),
+            ("DynamoDB reads", price::READ_UNIT * per_event(read_milliunits) / 1_000),
+            ("Figures", price::WRITE_UNIT * figures / 1_000),
+            ("Storage, 30 days", price::STORED_GB * stored / 1_000),
+            ("Restorable to any second", price::RESTORABLE_GB * stored / 1_000),
+            ("Logs", price::LOG_GB * (LOG_BYTES + BATCH_LOG_BYTES / traffic.batch) / 1_000),
+        ]
+    });
+    let [busy, quiet] = &columns;
+    for ((name, busy), (_, quiet)) in busy.iter().zip(quiet) {
+        println!("  {name:<32} {:>8} {:>8}", dollars(*busy), dollars(*quiet));
     }
-    println!("  all                              {}", dollars(items.iter().map(|(_, micros)| micros).sum()));
+    let [busy, quiet] = columns.map(|column| dollars(column.iter().map(|(_, micros)| micros).sum()));
+    println!("  {:<32} {busy:>8} {quiet:>8}", "all");
 }
 
 fn dollars(micros: u64) -> String {

@@ -3,12 +3,14 @@
 //! Facts, from Shopify's libraries (`@shopify/shopify-api` 13.1) and developer documentation ("Verify deliveries",
 //! "Ignore duplicates", "Webhook topics"):
 //! - A request proves itself by `x-shopify-hmac-sha256`, over the body alone. The newer Events send the same headers
-//!   without `x-`. After a change of the client secret the old one may sign for an hour more.
+//!   without `x-`, and for a while both: then the newer counts. After a change of the client secret the old one may sign for an hour more.
 //! - The topic and the shop are said only by headers, which are not signed; so are the ids of the delivery. An event is
 //!   therefore known by its shop, its topic and the hash of its body, and a body that names its own resource
 //!   (`admin_graphql_api_id`) must be of the topic's.
 //! - No time is signed: replays are caught by the hash.
-//! - Orders are ordered by `updated_at`; refunds and transactions are only ever added.
+//! - Orders are ordered by `updated_at`; refunds and transactions are only ever added. Money of a refund that was pending goes
+//!   out without an event of the refund's own: the order, which holds its refunds, tells of it. Captures of one authorization
+//!   are parts of one payment.
 //! - Ids exceed 2^53, amounts are decimal text in the currency beside them, and slashes in the body are escaped.
 
 mod headers;

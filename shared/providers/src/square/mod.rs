@@ -4,7 +4,7 @@
 //! - A request proves itself by `x-square-hmacsha256-signature`, over the subscription's notification URL and the body.
 //!   The older `x-square-signature` (HMAC-SHA1) proves nothing here.
 //! - `event_id` is the idempotency key; `merchant_id` is the account. Both are signed.
-//! - Refunds and orders carry a `version`; a payment's states are ordered by `updated_at`.
+//! - States are ordered by `updated_at`, and of one time by `version`, which refunds and orders made through the API carry.
 //! - No time is signed: replays are caught by the event's id alone.
 
 mod parse;

@@ -8,6 +8,7 @@
 //! - `id` is the idempotency key. `account` is there when the event is of a connected account, else it is our own.
 //! - Objects carry no version: their states are ordered by the event's `created`, in whole seconds, and within a second
 //!   by how far along they are. A payment intent and its charges tell of one payment.
+//! - Before API version 2025-03-31 a charge's `amount_refunded` counts what a capture left of it, too ("Basil changelog").
 //! - Amounts count Stripe's minor units, which are not always ISO's; currencies are written in lower case.
 
 mod parse;
