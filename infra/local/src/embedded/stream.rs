@@ -181,19 +181,21 @@ fn number(sequence: &str) -> Result<i64, TableError> {
 mod tests {
     use std::time::Duration;
 
+    use tempfile::{TempDir, tempdir};
+
     use super::*;
-    use crate::embedded::testing::{Clock, Scratch, ask, assert_uses_an_index, create_tables};
+    use crate::embedded::testing::{Clock, ask, assert_uses_an_index, create_tables};
 
     struct Fixture {
         table: EmbeddedTable,
         tail: StreamTail,
         clock: Clock,
-        scratch: Scratch,
+        scratch: TempDir,
     }
 
     async fn stream() -> Fixture {
-        let (clock, scratch) = (Clock::new(), Scratch::new());
-        let table = EmbeddedTable::open(&scratch.file("table.db"), &clock.now()).unwrap();
+        let (clock, scratch) = (Clock::new(), tempdir().unwrap());
+        let table = EmbeddedTable::open(&scratch.path().join("table.db"), &clock.now()).unwrap();
         create_tables(&table).await;
         let tail = StreamTail::open(&table, "main").await.unwrap();
         Fixture { table, tail, clock, scratch }
@@ -270,7 +272,7 @@ mod tests {
         assert_eq!(left, all[count - 1..]);
         drop((f.table, f.tail));
         let earlier: crate::embedded::Now = Arc::new(|| 0);
-        let table = EmbeddedTable::open(&f.scratch.file("table.db"), &earlier).unwrap();
+        let table = EmbeddedTable::open(&f.scratch.path().join("table.db"), &earlier).unwrap();
         put(&table, "main", "a", 0).await;
         let tail = StreamTail::open(&table, "main").await.unwrap();
         assert_eq!(tail.next_batch(Some(number_of(&left[0])), count).await.unwrap().len(), 1);
@@ -284,7 +286,7 @@ mod tests {
         let records = f.tail.next_batch(None, 1).await.unwrap();
         f.tail.save_checkpoint(number_of(&records[0])).await.unwrap();
         drop((f.table, f.tail));
-        let table = EmbeddedTable::open(&f.scratch.file("table.db"), &f.clock.now()).unwrap();
+        let table = EmbeddedTable::open(&f.scratch.path().join("table.db"), &f.clock.now()).unwrap();
         let tail = StreamTail::open(&table, "main").await.unwrap();
         assert_eq!(tail.checkpoint().await.unwrap().as_deref(), Some(number_of(&records[0])));
     }

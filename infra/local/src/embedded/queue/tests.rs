@@ -1,8 +1,10 @@
 use std::collections::BTreeSet;
 
+use tempfile::{TempDir, tempdir};
+
 use super::messages::{RETENTION, UPKEEP, millis};
 use super::*;
-use crate::embedded::testing::{Clock, Scratch, given, killed, report};
+use crate::embedded::testing::{Clock, given, killed, report};
 
 const EVENTS: Rules = Rules { name: "events", dead_letters: Some(DeadLetters { queue: "dead", after: 3 }) };
 const DEAD: Rules = Rules { name: "dead", dead_letters: None };
@@ -12,17 +14,17 @@ struct Fixture {
     events: SqliteQueue,
     dead: SqliteQueue,
     clock: Clock,
-    scratch: Scratch,
+    scratch: TempDir,
 }
 
 fn queues() -> Fixture {
-    let (clock, scratch) = (Clock::new(), Scratch::new());
+    let (clock, scratch) = (Clock::new(), tempdir().unwrap());
     let [events, dead] = open(&scratch, &clock);
     Fixture { events, dead, clock, scratch }
 }
 
-fn open(scratch: &Scratch, clock: &Clock) -> [SqliteQueue; 2] {
-    SqliteQueue::open(&scratch.file("queue.db"), [EVENTS, DEAD], &clock.now()).unwrap()
+fn open(scratch: &TempDir, clock: &Clock) -> [SqliteQueue; 2] {
+    SqliteQueue::open(&scratch.path().join("queue.db"), [EVENTS, DEAD], &clock.now()).unwrap()
 }
 
 fn message(body: &str) -> Outgoing {
@@ -313,9 +315,9 @@ async fn a_poller_sleeps_until_there_is_something_to_receive() {
 
 #[tokio::test]
 async fn a_poller_wakes_when_a_delay_ends() {
-    let (scratch, start) = (Scratch::new(), std::time::Instant::now());
+    let (scratch, start) = (tempdir().unwrap(), std::time::Instant::now());
     let now: Now = Arc::new(move || millis(start.elapsed()));
-    let [events] = SqliteQueue::open(&scratch.file("queue.db"), [DEAD], &now).unwrap();
+    let [events] = SqliteQueue::open(&scratch.path().join("queue.db"), [DEAD], &now).unwrap();
     let delay = Duration::from_millis(20);
     events.send(Outgoing { delay, ..message("later") }).await.unwrap();
     events.wait_for_messages().await;
@@ -372,8 +374,8 @@ async fn each_commit_is_fsynced() {
 #[test]
 #[should_panic(expected = "SCAN message")]
 fn a_statement_that_reads_everything_would_not_pass() {
-    let scratch = Scratch::new();
-    let messages = Messages::open(&scratch.file("queue.db"), &[], Clock::new().now()).unwrap();
+    let scratch = tempdir().unwrap();
+    let messages = Messages::open(&scratch.path().join("queue.db"), &[], Clock::new().now()).unwrap();
     let _ = messages.prepare("SELECT * FROM message WHERE grp = ?1");
 }
 
@@ -468,7 +470,7 @@ async fn nothing_is_lost_or_doubled_whatever_the_order() {
 
 #[tokio::test]
 async fn a_kill_loses_nothing_that_was_acknowledged_and_doubles_nothing() {
-    let scratch = Scratch::new();
+    let scratch = tempdir().unwrap();
     let path = scratch.path().to_string_lossy().into_owned();
     let mut done = BTreeSet::new();
     for round in 0..4 {

@@ -2,22 +2,23 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tempfile::{TempDir, tempdir};
 
 use super::*;
 use crate::embedded::stream::StreamTail;
 use crate::embedded::testing::{
-    Clock, Scratch, ask, assert_uses_an_index, create_tables, given, killed, refusal, report,
+    Clock, ask, assert_uses_an_index, create_tables, given, killed, refusal, report,
 };
 
 struct Fixture {
     table: EmbeddedTable,
     clock: Clock,
-    scratch: Scratch,
+    scratch: TempDir,
 }
 
 async fn tables() -> Fixture {
-    let (clock, scratch) = (Clock::new(), Scratch::new());
-    let table = EmbeddedTable::open(&scratch.file("table.db"), &clock.now()).unwrap();
+    let (clock, scratch) = (Clock::new(), tempdir().unwrap());
+    let table = EmbeddedTable::open(&scratch.path().join("table.db"), &clock.now()).unwrap();
     create_tables(&table).await;
     Fixture { table, clock, scratch }
 }
@@ -223,7 +224,7 @@ async fn a_full_disk_is_our_error_and_passes() {
 #[tokio::test]
 async fn a_kill_loses_nothing_that_was_acknowledged_and_doubles_nothing() {
     let f = tables().await;
-    let path = f.scratch.file("table.db").to_string_lossy().into_owned();
+    let path = f.scratch.path().join("table.db").to_string_lossy().into_owned();
     drop(f.table);
     let mut put = BTreeSet::new();
     for round in 0..3 {
