@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -16,10 +16,10 @@ use serde_json::Value;
 use tillwatch_platform::config;
 
 use super::error::Error;
-use super::secrets::{self, SecretsError, SecretsFile};
+use super::secrets::{self, OPERATOR_TOKEN, SecretsError, SecretsFile};
 
 /// Where `tillwatch serve` listens unless told otherwise.
-pub(super) const DEFAULT_URL: &str = "http://127.0.0.1:8080";
+pub(crate) const DEFAULT_URL: &str = "http://127.0.0.1:8080";
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -131,7 +131,7 @@ pub(super) fn http_client(url: &Url, at_once: usize) -> Result<Client, ApiError>
     builder.build().map_err(|error| failed(url, error))
 }
 
-fn is_this_machine(url: &Url) -> bool {
+pub(crate) fn is_this_machine(url: &Url) -> bool {
     url.host_str().is_some_and(|host| {
         let address = host.trim_start_matches('[').trim_end_matches(']');
         host == "localhost" || address.parse().is_ok_and(|address: IpAddr| address.is_loopback())
@@ -183,20 +183,27 @@ enum Token {
 impl Token {
     fn find(args: &StackArgs) -> Result<Self, SecretsError> {
         if let Some(token) = config::optional(TOKEN) {
-            return Ok(Self::Variable(token.into()));
+            return Ok(Self::Variable(token.trim().into()));
         }
         if !is_this_machine(&args.url) {
             return Ok(Self::Elsewhere);
         }
-        let file = args.secrets.display().to_string();
-        let token = match SecretsFile::read(&args.secrets) {
+        Self::in_files(&args.secrets, Path::new(secrets::DEFAULT_DATA))
+    }
+
+    /// The one in the secrets file, else the one that `tillwatch serve` made for a file that has none.
+    fn in_files(secrets: &Path, data: &Path) -> Result<Self, SecretsError> {
+        let token = match SecretsFile::read(secrets) {
             Ok(file) => file.token()?,
             Err(SecretsError::Missing(_)) => None,
             Err(error) => return Err(error),
         };
-        Ok(match token {
-            Some(token) => Self::File(token, file),
-            None => Self::NotIn(file),
+        if let Some(token) = token {
+            return Ok(Self::File(token, secrets.display().to_string()));
+        }
+        Ok(match secrets::kept_token(data)? {
+            Some(token) => Self::File(token, data.join(OPERATOR_TOKEN).display().to_string()),
+            None => Self::NotIn(secrets.display().to_string()),
         })
     }
 
@@ -334,6 +341,23 @@ mod tests {
         ] {
             assert_eq!(is_this_machine(&url.parse().unwrap()), expected, "{url}");
         }
+    }
+
+    #[test]
+    fn the_token_is_the_secrets_files_or_else_the_one_that_was_made_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("secrets.json");
+        let found = || {
+            let token = Token::in_files(&file, folder.path()).unwrap();
+            token.secret().map(|token| token.expose_secret().to_owned())
+        };
+        assert_eq!(found(), None);
+        std::fs::write(folder.path().join(OPERATOR_TOKEN), "made\n").unwrap();
+        assert_eq!(found().as_deref(), Some("made"));
+        std::fs::write(&file, r#"{"square": {"signing_keys": ["key"]}}"#).unwrap();
+        assert_eq!(found().as_deref(), Some("made"));
+        std::fs::write(&file, r#"{"console": {"tokens": ["the file's"]}}"#).unwrap();
+        assert_eq!(found().as_deref(), Some("the file's"));
     }
 
     #[test]

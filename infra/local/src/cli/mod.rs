@@ -2,7 +2,7 @@
 //!
 //! One file a command. They speak to a stack by its HTTP API alone ([`client`]) and to the operator through [`output`].
 
-mod client;
+pub(crate) mod client;
 mod error;
 mod events;
 mod hints;
@@ -11,7 +11,7 @@ mod known;
 mod mix;
 mod output;
 mod retry;
-mod secrets;
+pub(crate) mod secrets;
 mod send;
 mod show;
 mod summary;
