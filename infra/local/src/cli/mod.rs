@@ -2,7 +2,7 @@
 //!
 //! One file a command. They speak to a stack by its HTTP API alone ([`client`]) and to the operator through [`output`].
 
-pub(crate) mod client;
+mod client;
 mod error;
 mod events;
 mod hints;
@@ -13,7 +13,9 @@ mod output;
 mod retry;
 pub(crate) mod secrets;
 mod send;
+pub(crate) mod shell;
 mod show;
+pub(crate) mod stack;
 mod summary;
 mod table;
 mod verify;

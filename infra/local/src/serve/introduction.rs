@@ -4,11 +4,10 @@ use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use tillwatch_platform::config;
-
 use super::secrets::Token;
-use crate::cli::client::{DEFAULT_URL, is_this_machine};
 use crate::cli::secrets::{DEFAULT, DEFAULT_DATA};
+use crate::cli::shell::{program, quoted};
+use crate::cli::stack::{DEFAULT_URL, is_this_machine};
 
 /// What runs where.
 pub(super) struct Introduction {
@@ -93,24 +92,6 @@ Try, in another terminal:
         }
         format!(" --secrets {}", quoted(&self.secrets.to_string_lossy()))
     }
-}
-
-/// How this program was called: by itself, or by cargo.
-fn program() -> String {
-    if config::optional("CARGO").is_some() {
-        return "cargo run --".to_owned();
-    }
-    let name = std::env::args_os().next().unwrap_or_else(|| "tillwatch".into());
-    quoted(&name.to_string_lossy())
-}
-
-/// The text as one word of a shell's.
-fn quoted(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@%+,".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]
