@@ -143,14 +143,14 @@ async fn who_does_not_read_its_answers_loses_its_place() {
 
 #[tokio::test]
 async fn it_stops_while_every_place_is_taken() {
-    let f = served(Limits { connections: 1, ..limits() }).await;
+    let f = served(Limits { connections: 1, ..LIMITS }).await;
     let mut first = Sender::to(&f).await;
     first.says(head("GET", "/openapi.json", "")).await;
     first.hears().await;
     let _waiting = Sender::to(&f).await;
     sleep(Duration::from_millis(50)).await;
     f.stop.send(true).unwrap();
-    timeout(PATIENCE / 2, f.serving).await.unwrap().unwrap();
+    timeout(LIMITS.patience / 2, f.serving).await.unwrap().unwrap();
 }
 
 #[tokio::test]
