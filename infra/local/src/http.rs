@@ -1,117 +1,202 @@
 //! The HTTP side of one machine: what API Gateway is in the cloud. Each request becomes the very event that Lambda would
 //! hand over, and the handler's answer becomes the response.
+//!
+//! Anybody may connect, so whatever a sender can hold is bounded: its connection's place by how long it may keep
+//! everyone waiting, and memory by the room that bodies have ([`body`]).
+
+mod body;
+#[cfg(test)]
+mod tests;
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aws_lambda_events::encodings::Body as EventBody;
 use aws_lambda_events::event::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::{Body as _, Incoming};
+use bytes::Bytes;
+use http::header::{CONNECTION, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tillwatch_providers::request::MAX_BODY;
-use tokio::net::TcpListener;
+use tillwatch_workflows::console::Problem;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio_io_timeout::TimeoutStream;
 
-use crate::stack::Stack;
+use self::body::Unread;
+use crate::stack::{self, Stack};
 
-/// How long a sender may take over its headers, and again over its body.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How long connections get to finish what they are at, after the word to stop.
-const FAREWELL: Duration = Duration::from_secs(10);
-/// How many connections are open at once; further ones wait to be accepted.
-const CONNECTIONS: usize = 2_048;
+/// What those who connect may take of this machine.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// How many connections are open at once; further ones wait to be accepted.
+    connections: usize,
+    /// How long a sender may take over its headers, over its body, over each step of reading the answer, and how long a
+    /// body waits for room.
+    patience: Duration,
+    /// How long connections get to finish what they are at, after the word to stop.
+    farewell: Duration,
+    /// How many bytes bodies may have together that are not small.
+    bodies: usize,
+}
+
+const LIMITS: Limits = Limits {
+    connections: 2_048,
+    patience: Duration::from_secs(10),
+    farewell: Duration::from_secs(10),
+    bodies: 256 * 1024 * 1024,
+};
+/// How much of a connection is buffered: the largest head that is taken.
+const BUFFER: usize = 64 * 1024;
+/// When a sender that found no room may come again, in seconds.
+const AGAIN: HeaderValue = HeaderValue::from_static("5");
 
 /// Serves until `stop` says so, then lets requests that have begun be answered.
-pub async fn serve(listener: TcpListener, stack: Arc<Stack>, mut stop: watch::Receiver<bool>) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+pub async fn serve(listener: TcpListener, stack: Arc<Stack>, stop: watch::Receiver<bool>) {
+    serve_within(LIMITS, listener, stack, stop).await;
+}
+
+async fn serve_within(
+    limits: Limits,
+    listener: TcpListener,
+    stack: Arc<Stack>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let server = Arc::new(Server { stack, limits, bodies: Semaphore::new(limits.bodies) });
+    let places = Arc::new(Semaphore::new(limits.connections));
     loop {
-        let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
-        let (stream, peer) = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    // Out of file descriptors, most likely: others will be free in a moment.
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                    continue;
-                }
-            },
+        let next = async { (Arc::clone(&places).acquire_owned().await, listener.accept().await) };
+        let (place, accepted) = tokio::select! {
+            next = next => next,
             _ = stop.changed() => break,
         };
-        let _ = stream.set_nodelay(true);
-        let (stack, mut stop) = (Arc::clone(&stack), stop.clone());
-        tokio::spawn(async move {
-            let service = service_fn(|request| answer(&stack, request, peer));
-            let mut connection = std::pin::pin!(
-                hyper::server::conn::http1::Builder::new()
-                    .timer(TokioTimer::new())
-                    .header_read_timeout(PATIENCE)
-                    .serve_connection(TokioIo::new(stream), service)
-            );
-            tokio::select! {
-                _ = connection.as_mut() => {}
-                _ = stop.changed() => {
-                    connection.as_mut().graceful_shutdown();
-                    let _ = connection.await;
-                }
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file descriptors, most likely: others will be free in a moment.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
             }
+        };
+        let _ = stream.set_nodelay(true);
+        let (server, stop) = (Arc::clone(&server), stop.clone());
+        tokio::spawn(async move {
+            server.connection(stream, peer, stop).await;
             drop(place);
         });
     }
     drop(listener);
-    let everyone = u32::try_from(CONNECTIONS).unwrap_or(u32::MAX);
-    let _ = tokio::time::timeout(FAREWELL, room.acquire_many(everyone)).await;
-}
-
-async fn answer(
-    stack: &Stack,
-    request: Request<Incoming>,
-    peer: SocketAddr,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    let (parts, body) = request.into_parts();
-    let Ok(body) = tokio::time::timeout(PATIENCE, read(body)).await else {
-        return Ok(plain(StatusCode::REQUEST_TIMEOUT));
-    };
-    let Some(body) = body else { return Ok(plain(StatusCode::BAD_REQUEST)) };
-    let event = event(&parts, &body, peer);
-    Ok(response(stack.http(event).await))
-}
-
-fn plain(status: StatusCode) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::default());
-    *response.status_mut() = status;
-    response
-}
-
-/// The body, or as much of it as shows that it is too large; none, if the sender went away.
-async fn read(mut body: Incoming) -> Option<Bytes> {
-    let mut bytes = BytesMut::new();
-    if body.size_hint().lower() > MAX_BODY as u64 {
-        bytes.resize(MAX_BODY + 1, 0);
-        return Some(bytes.freeze());
+    let everyone = u32::try_from(limits.connections).unwrap_or(u32::MAX);
+    if tokio::time::timeout(limits.farewell, places.acquire_many(everyone)).await.is_err() {
+        tracing::warn!("requests that did not end in time are cut off");
     }
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.ok()?.into_data() else { continue };
-        let room = (MAX_BODY + 1).saturating_sub(bytes.len());
-        bytes.extend_from_slice(&data[..data.len().min(room)]);
-        if bytes.len() > MAX_BODY {
-            break;
+}
+
+struct Server {
+    stack: Arc<Stack>,
+    limits: Limits,
+    bodies: Semaphore,
+}
+
+impl Server {
+    async fn connection(&self, stream: TcpStream, peer: SocketAddr, mut stop: watch::Receiver<bool>) {
+        let patience = self.limits.patience;
+        let unread = AtomicBool::new(false);
+        let service = service_fn(|request| Box::pin(self.answer(request, peer, &unread)));
+        let mut stream = TimeoutStream::new(stream);
+        // Whoever does not read what it asked for must not keep its place.
+        stream.set_write_timeout(Some(patience));
+        let mut connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(patience)
+            .max_buf_size(BUFFER)
+            .serve_connection(TokioIo::new(Box::pin(stream)), service);
+        let ended = tokio::select! {
+            ended = poll_fn(|context| connection.poll_without_shutdown(context)) => ended,
+            _ = stop.changed() => {
+                Pin::new(&mut connection).graceful_shutdown();
+                poll_fn(|context| connection.poll_without_shutdown(context)).await
+            }
+        };
+        if ended.is_ok() && unread.load(Ordering::Relaxed) {
+            let stream = connection.into_parts().io.into_inner();
+            let _ = tokio::time::timeout(patience, part(stream)).await;
         }
     }
-    Some(bytes.freeze())
+
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+        unread: &AtomicBool,
+    ) -> Result<Response<Full<Bytes>>, Infallible> {
+        let (parts, body) = request.into_parts();
+        let cause = match body::read(body, &self.bodies, self.limits.patience).await {
+            Ok(body) => {
+                let answer = self.stack.http(event(&parts, body.bytes, peer)).await;
+                drop(body.room);
+                return Ok(response(answer));
+            }
+            Err(cause) => cause,
+        };
+        unread.store(true, Ordering::Relaxed);
+        let mut answer = response(match cause {
+            Unread::TooLarge => {
+                self.stack.http_too_large(&parts.method, parts.uri.path(), peer.ip().to_string()).await
+            }
+            Unread::TooSlow => stack::problem(&self.too_slow()),
+            Unread::NoRoom => stack::problem(&no_room()),
+            Unread::Broken => stack::problem(&broken()),
+        });
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        if cause == Unread::NoRoom {
+            answer.headers_mut().insert(RETRY_AFTER, AGAIN);
+        }
+        Ok(answer)
+    }
+
+    fn too_slow(&self) -> Problem {
+        let detail = format!(
+            "The body did not come within {} seconds. Send it again.",
+            self.limits.patience.as_secs()
+        );
+        Problem::new(408, "too-slow", "The request took too long", detail)
+    }
+}
+
+/// Ends a connection whose sender may still be sending. Closed at once, it would be reset by what comes after that, and
+/// the sender might never see the answer.
+async fn part(mut stream: Pin<Box<TimeoutStream<TcpStream>>>) -> std::io::Result<()> {
+    stream.shutdown().await?;
+    let mut unread = [0; 8 * 1024];
+    while stream.read(&mut unread).await? > 0 {}
+    Ok(())
+}
+
+fn no_room() -> Problem {
+    let detail = "Too many large requests are being taken at this moment. Send it again in a few seconds.";
+    Problem::new(503, "unavailable", "Not available at the moment", detail)
+}
+
+fn broken() -> Problem {
+    let detail = "Its body broke off, or is not framed as HTTP says.";
+    Problem::new(400, "bad-body", "The request could not be read", detail)
 }
 
 /// The event that API Gateway would make of a request: names in lower case, duplicates joined by commas, a body that is
 /// not text in base64.
-fn event(parts: &http::request::Parts, body: &Bytes, peer: SocketAddr) -> ApiGatewayV2httpRequest {
+fn event(parts: &http::request::Parts, body: Vec<u8>, peer: SocketAddr) -> ApiGatewayV2httpRequest {
     let mut event = ApiGatewayV2httpRequest::default();
     let method = parts.method.clone();
     event.version = Some("2.0".to_owned());
@@ -121,20 +206,18 @@ fn event(parts: &http::request::Parts, body: &Bytes, peer: SocketAddr) -> ApiGat
     event.request_context.http.source_ip = Some(peer.ip().to_string());
     event.request_context.http.path = event.raw_path.clone();
     event.request_context.http.method = method;
-    if let Ok(text) = std::str::from_utf8(body) {
-        event.body = Some(text.to_owned());
-    } else {
-        event.body = Some(BASE64_STANDARD.encode(body));
+    event.body = Some(String::from_utf8(body).unwrap_or_else(|bytes| {
         event.is_base64_encoded = true;
-    }
+        BASE64_STANDARD.encode(bytes.as_bytes())
+    }));
     event
 }
 
 fn joined(headers: &HeaderMap) -> HeaderMap {
     let mut joined = HeaderMap::with_capacity(headers.keys_len());
     for name in headers.keys() {
-        let values: Vec<_> = headers.get_all(name).iter().map(http::HeaderValue::as_bytes).collect();
-        if let Ok(value) = http::HeaderValue::from_bytes(&values.join(&b","[..])) {
+        let values: Vec<_> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
+        if let Ok(value) = HeaderValue::from_bytes(&values.join(&b","[..])) {
             joined.insert(name, value);
         }
     }

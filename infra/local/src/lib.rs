@@ -6,3 +6,5 @@ pub mod http;
 pub mod ports;
 pub mod serve;
 pub mod stack;
+#[cfg(test)]
+mod testing;

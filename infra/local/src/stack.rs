@@ -2,15 +2,22 @@
 //! tables that live in local files. What `template.yaml` wires up in the cloud is wired up here.
 
 use std::collections::{BTreeMap, HashMap};
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_lambda_events::encodings::Body;
 use aws_lambda_events::event::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use jiff::Timestamp;
+use lambda_http::RequestExt as _;
 use serde_json::Value;
+use tillwatch_domain::Cause;
 use tillwatch_domain::retry::RetryPolicy;
 use tillwatch_functions::processor::{Handler, Source};
 use tillwatch_functions::webhook::{HttpContext, RequestContext, WebhookAnswer, WebhookEvent};
@@ -21,10 +28,11 @@ use tillwatch_platform::payloads::Payloads;
 use tillwatch_platform::queue::{Outgoing, Queue, QueueError};
 use tillwatch_platform::secrets::Secrets;
 use tillwatch_platform::table::{LocalEndpoint, Table};
-use tillwatch_workflows::console::{Console, Operators};
+use tillwatch_providers::Headers;
+use tillwatch_workflows::console::{Console, Operators, Problem};
 use tillwatch_workflows::envelope::Message;
 use tillwatch_workflows::process::Processor;
-use tillwatch_workflows::receive::Receiver;
+use tillwatch_workflows::receive::{Answer, Arrival, Receiver};
 use tillwatch_workflows::signing::SettingsCache;
 use tokio::time::Instant;
 
@@ -160,19 +168,52 @@ impl Stack {
         }
     }
 
-    /// What API Gateway does with a request: a provider's webhook goes to its function, all else to the console.
+    /// What API Gateway does with a request: a provider's webhook goes to its function, all else to the console. A
+    /// function that panics is answered for with a 500, as in the cloud.
     pub async fn http(&self, event: ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
         let path = event.raw_path.as_deref().unwrap_or_default();
-        let provider = path.strip_prefix("/webhooks/").and_then(|name| self.webhooks.get(name));
-        match provider {
-            Some(receiver) if event.request_context.http.method == http::Method::POST => {
-                from_webhook(webhook::handle(receiver, to_webhook(event)).await)
+        match self.webhook(&event.request_context.http.method, path) {
+            Some(receiver) => {
+                let answer = async { from_webhook(webhook::handle(receiver, to_webhook(event)).await) };
+                caught(Box::pin(answer)).await
             }
-            _ => {
-                let request = lambda_http::request::LambdaRequest::ApiGatewayV2(event).into();
-                answer(console::handle(&self.console, &request).await)
-            }
+            None => match to_console(event) {
+                Some(request) => {
+                    let answer = async { answer(console::handle(&self.console, &request).await) };
+                    caught(Box::pin(answer)).await
+                }
+                None => problem(&Problem::new(
+                    400,
+                    "bad-path",
+                    "The path makes no sense",
+                    "It is no path of this API: those begin with `/`.",
+                )),
+            },
         }
+    }
+
+    /// The answer to a request whose body is too large to be read at all. A webhook is kept without it, as a rejected one.
+    pub async fn http_too_large(
+        &self,
+        method: &http::Method,
+        path: &str,
+        source: String,
+    ) -> ApiGatewayV2httpResponse {
+        let cause = Cause::BodyTooLarge;
+        let mut detail = cause.explanation().to_owned();
+        let Some(receiver) = self.webhook(method, path) else {
+            return problem(&Problem::new(cause.status(), "too-large", "The body is too large", detail));
+        };
+        let arrival = Arrival { headers: Headers::new(), body: Err(cause), source };
+        if let Answer::Rejected(_, Some(id)) = receiver.receive(arrival).await {
+            detail = format!("{detail} The request is kept as {id}, without its body.");
+        }
+        problem(&Problem::new(cause.status(), cause.name(), "The webhook was not believed", detail))
+    }
+
+    fn webhook(&self, method: &http::Method, path: &str) -> Option<&Receiver> {
+        let provider = path.strip_prefix("/webhooks/").filter(|_| method == http::Method::POST)?;
+        self.webhooks.get(provider)
     }
 
     /// Takes one batch of a queue through the processor, as the event source does; how many messages it was.
@@ -252,6 +293,48 @@ fn to_webhook(event: ApiGatewayV2httpRequest) -> WebhookEvent {
         is_base64_encoded: event.is_base64_encoded,
         request_context: RequestContext { http },
     }
+}
+
+/// What the console function reads of the event. Not made by `lambda_http`, which panics on what API Gateway would not let
+/// through, such as a `Host` that is none. None, if the path is none.
+fn to_console(event: ApiGatewayV2httpRequest) -> Option<lambda_http::Request> {
+    let path = event.raw_path.filter(|path| path.starts_with('/'))?;
+    let query = event.raw_query_string.filter(|query| !query.is_empty());
+    let uri = query.map_or_else(|| path.clone(), |query| format!("{path}?{query}"));
+    let mut request = http::Request::builder().method(event.request_context.http.method).uri(uri);
+    if let Some(authorization) = event.headers.get(AUTHORIZATION) {
+        request = request.header(AUTHORIZATION, authorization);
+    }
+    Some(request.body(Body::Empty).ok()?.with_raw_http_path(path))
+}
+
+/// A function's answer, or the one that API Gateway gives for a function that panicked.
+async fn caught(
+    mut answer: impl Future<Output = ApiGatewayV2httpResponse> + Unpin,
+) -> ApiGatewayV2httpResponse {
+    poll_fn(|context| {
+        let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut answer).poll(context)));
+        polled.unwrap_or_else(|_| {
+            // What and where, the panic hook has said.
+            tracing::error!("a request was answered 500: its function panicked");
+            Poll::Ready(problem(&Problem::new(
+                500,
+                "internal",
+                "Something is wrong with Tillwatch",
+                "The fault is on this side, and the log says more. Try again.",
+            )))
+        })
+    })
+    .await
+}
+
+/// An error as an answer.
+pub(crate) fn problem(problem: &Problem) -> ApiGatewayV2httpResponse {
+    let mut answer = ApiGatewayV2httpResponse::default();
+    answer.status_code = i64::from(problem.status);
+    answer.headers.insert(CONTENT_TYPE, http::HeaderValue::from_static("application/problem+json"));
+    answer.body = Some(Body::Text(serde_json::to_string(problem).unwrap_or_default()));
+    answer
 }
 
 fn from_webhook(webhook: WebhookAnswer) -> ApiGatewayV2httpResponse {

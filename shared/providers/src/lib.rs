@@ -58,6 +58,10 @@ pub trait Provider: Send + Sync {
     /// The headers that the provider would send with this body: signed with the first key of `settings` at `now`.
     fn sign(&self, settings: &Settings, body: &[u8], now: Timestamp) -> Result<Headers, SettingsError>;
 
+    /// The JSON object that `tillwatch serve` puts into a new secrets file: settings with `key`, random hexadecimal
+    /// digits, in the provider's form, and with `url`, where the provider signs the notification URL.
+    fn fresh_settings(&self, key: &str, url: &str) -> serde_json::Value;
+
     /// Event types that [`Provider::sample`] can make, the commonest first.
     fn sample_kinds(&self) -> &'static [&'static str];
 

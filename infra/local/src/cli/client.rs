@@ -1,43 +1,25 @@
 //! The stack's HTTP API, as the tools use it.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
 use http::{Method, StatusCode};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tillwatch_platform::config;
 
 use super::error::Error;
-use super::secrets::{self, SecretsError, SecretsFile};
+use super::stack::{Token, is_this_machine, shown};
 
-/// Where `tillwatch serve` listens unless told otherwise.
-pub(super) const DEFAULT_URL: &str = "http://127.0.0.1:8080";
+pub(super) use super::stack::StackArgs;
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long an answer may take. A gateway gives up after 30 seconds.
 const ANSWER: Duration = Duration::from_secs(35);
-
-const TOKEN: &str = "TILLWATCH_TOKEN";
-
-/// Which stack to speak to.
-#[derive(Debug, Args)]
-pub(super) struct StackArgs {
-    /// The stack's address
-    #[arg(long, env = "TILLWATCH_URL", value_name = "URL", default_value = DEFAULT_URL)]
-    url: Url,
-    /// Where the operator's token is, for a stack on this machine. For any stack, `TILLWATCH_TOKEN` is used first
-    #[arg(long, env = "TILLWATCH_SECRETS", value_name = "FILE", default_value = secrets::DEFAULT)]
-    secrets: PathBuf,
-}
 
 /// Why the stack gave no answer that can be used.
 #[derive(Debug, thiserror::Error)]
@@ -131,18 +113,6 @@ pub(super) fn http_client(url: &Url, at_once: usize) -> Result<Client, ApiError>
     builder.build().map_err(|error| failed(url, error))
 }
 
-fn is_this_machine(url: &Url) -> bool {
-    url.host_str().is_some_and(|host| {
-        let address = host.trim_start_matches('[').trim_end_matches(']');
-        host == "localhost" || address.parse().is_ok_and(|address: IpAddr| address.is_loopback())
-    })
-}
-
-/// An address as people write it.
-fn shown(url: &Url) -> String {
-    url.as_str().trim_end_matches('/').to_owned()
-}
-
 /// What went wrong on the way to `url`, in the words of whoever noticed first.
 pub(super) fn failed(url: &Url, error: reqwest::Error) -> ApiError {
     let url = shown(url);
@@ -158,7 +128,18 @@ pub(super) fn failed(url: &Url, error: reqwest::Error) -> ApiError {
     if first.downcast_ref().is_some_and(refused) {
         return ApiError::NotThere(url);
     }
+    if first.downcast_ref().is_some_and(is_no_tls) {
+        return ApiError::Failed { url, cause: "it does not speak HTTPS. Try http://".to_owned() };
+    }
     ApiError::Failed { url, cause: first.to_string() }
+}
+
+/// Whether what answered was no TLS. The libraries wrap its error as many times as there are of them.
+fn is_no_tls(error: &std::io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| match inner.downcast_ref() {
+        Some(wrapped) => is_no_tls(wrapped),
+        None => matches!(inner.downcast_ref(), Some(rustls::Error::InvalidMessage(_))),
+    })
 }
 
 /// A stack, asked as its operator.
@@ -166,58 +147,6 @@ pub(super) struct Api {
     client: Client,
     url: Url,
     token: Token,
-}
-
-/// The operator's token, and where it was found or is not.
-enum Token {
-    /// In the environment.
-    Variable(SecretString),
-    /// In the secrets file of that name.
-    File(SecretString, String),
-    /// Not in the secrets file of that name, or there is no such file.
-    NotIn(String),
-    /// Not looked for in a file: those tokens are for a stack on this machine, and no other should see them.
-    Elsewhere,
-}
-
-impl Token {
-    fn find(args: &StackArgs) -> Result<Self, SecretsError> {
-        if let Some(token) = config::optional(TOKEN) {
-            return Ok(Self::Variable(token.into()));
-        }
-        if !is_this_machine(&args.url) {
-            return Ok(Self::Elsewhere);
-        }
-        let file = args.secrets.display().to_string();
-        let token = match SecretsFile::read(&args.secrets) {
-            Ok(file) => file.token()?,
-            Err(SecretsError::Missing(_)) => None,
-            Err(error) => return Err(error),
-        };
-        Ok(match token {
-            Some(token) => Self::File(token, file),
-            None => Self::NotIn(file),
-        })
-    }
-
-    fn secret(&self) -> Option<&SecretString> {
-        match self {
-            Self::Variable(token) | Self::File(token, _) => Some(token),
-            Self::NotIn(_) | Self::Elsewhere => None,
-        }
-    }
-
-    /// What to do about it when the stack refuses.
-    fn advice(&self) -> String {
-        match self {
-            Self::Variable(_) => format!("it does not know the one in {TOKEN}"),
-            Self::File(_, file) => {
-                format!("it does not know the one in {file}. Put the right one into {TOKEN}")
-            }
-            Self::NotIn(file) => format!("put it into {TOKEN}, for there is none in {file}"),
-            Self::Elsewhere => format!("put it into {TOKEN}"),
-        }
-    }
 }
 
 impl Api {
@@ -322,19 +251,6 @@ impl Api {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_loopback_addresses_are_this_machine() {
-        for (url, expected) in [
-            ("http://127.0.0.1:8080", true),
-            ("http://localhost", true),
-            ("http://[::1]:80/", true),
-            ("http://127.0.0.1.example.com", false),
-            ("https://api.example.com/prod", false),
-        ] {
-            assert_eq!(is_this_machine(&url.parse().unwrap()), expected, "{url}");
-        }
-    }
 
     #[test]
     fn paths_are_encoded_and_keep_the_stage_of_the_address() {

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::client::{Api, StackArgs};
 use super::error::Error;
 use super::output::{self, printable};
+use super::shell::program;
 
 /// Which event to try again.
 #[derive(Debug, Args)]
@@ -33,8 +34,9 @@ pub(super) async fn run(args: &RetryArgs) -> Result<ExitCode, Error> {
     let api = Api::new(&args.stack)?;
     let retried: Retried = api.on_delivery(Method::POST, "retry", args.provider.as_deref(), &args.id).await?;
     let (id, status) = (printable(&retried.id), printable(&retried.status));
+    let (program, options) = (program(), args.stack.options());
     output::line(format_args!(
-        "{id} is {status} to be tried again. See what comes of it: tillwatch show {id}"
+        "{id} is {status} to be tried again. See what comes of it:\n  {program} show {id}{options}"
     ))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -5,17 +5,21 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tillwatch_providers::Settings;
 
+/// The folder that `tillwatch serve` keeps everything in unless told otherwise.
+pub(crate) const DEFAULT_DATA: &str = "tillwatch-data";
 /// Where the file is unless told otherwise: where `tillwatch serve` puts it.
-pub(super) const DEFAULT: &str = "tillwatch-data/secrets.json";
+pub(crate) const DEFAULT: &str = "tillwatch-data/secrets.json";
+/// The file in the data folder with the operator's token, where the secrets file has none. `tillwatch serve` makes it.
+pub(crate) const OPERATOR_TOKEN: &str = "operator-token";
 
 /// Why the file is of no use. Quotes nothing of it.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum SecretsError {
+pub(crate) enum SecretsError {
     #[error(
         "there is no secrets file {}: `tillwatch serve` makes one, or name yours by --secrets or TILLWATCH_SECRETS",
         .0.display()
@@ -23,6 +27,8 @@ pub(super) enum SecretsError {
     Missing(PathBuf),
     #[error("the secrets file {} can't be read: {}", path.display(), source.kind())]
     Unreadable { path: PathBuf, source: io::Error },
+    #[error("the operator's token in {} can't be read: {}", path.display(), source.kind())]
+    UnreadableToken { path: PathBuf, source: io::Error },
     #[error("the secrets file {} is not a JSON object: line {line}, column {column}", path.display())]
     NotJson { path: PathBuf, line: usize, column: usize },
     #[error("the secrets file {} is wrong in what it holds for `{name}`: {expected}", path.display())]
@@ -37,7 +43,7 @@ pub(super) enum SecretsError {
 
 /// A secrets file that was read.
 #[derive(Debug)]
-pub(super) struct SecretsFile {
+pub(crate) struct SecretsFile {
     path: PathBuf,
     entries: BTreeMap<String, Box<RawValue>>,
 }
@@ -60,7 +66,7 @@ struct Console {
 
 impl SecretsFile {
     /// Reads the file.
-    pub(super) fn read(path: &Path) -> Result<Self, SecretsError> {
+    pub(crate) fn read(path: &Path) -> Result<Self, SecretsError> {
         let text = std::fs::read_to_string(path).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => SecretsError::Missing(path.to_owned()),
             _ => SecretsError::Unreadable { path: path.to_owned(), source },
@@ -91,21 +97,29 @@ impl SecretsFile {
     }
 
     /// The first of the operators' tokens, if there is one.
-    pub(super) fn token(&self) -> Result<Option<SecretString>, SecretsError> {
+    pub(crate) fn token(&self) -> Result<Option<SecretString>, SecretsError> {
         let Some(raw) = self.entries.get("console") else { return Ok(None) };
         let console: Console = serde_json::from_str(raw.get()).map_err(|_| SecretsError::Malformed {
             path: self.path.clone(),
             name: "console".to_owned(),
             expected: "an object such as {\"tokens\": [\"…\"]}",
         })?;
-        Ok(console.tokens.into_iter().next())
+        Ok(console.tokens.into_iter().find(|token| !token.expose_secret().trim().is_empty()))
+    }
+}
+
+/// The operator's token that is kept in a data folder, if there is one.
+pub(crate) fn kept_token(data: &Path) -> Result<Option<SecretString>, SecretsError> {
+    let path = data.join(OPERATOR_TOKEN);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(text.trim()).filter(|token| !token.is_empty()).map(SecretString::from)),
+        Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(SecretsError::UnreadableToken { path, source }),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use secrecy::ExposeSecret as _;
-
     use super::*;
 
     fn file(text: &str) -> SecretsFile {
@@ -134,7 +148,9 @@ mod tests {
         );
         let none = file("{}").settings("square").unwrap_err().to_string();
         assert!(none.contains("nothing for `square`"), "{none}");
-        assert!(file("{}").token().unwrap().is_none());
+        for tokenless in ["{}", r#"{"console": {}}"#, r#"{"console": {"tokens": [" "]}}"#] {
+            assert!(file(tokenless).token().unwrap().is_none(), "{tokenless}");
+        }
     }
 
     #[test]

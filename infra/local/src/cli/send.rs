@@ -16,12 +16,13 @@ use tillwatch_platform::entropy;
 use tillwatch_providers::{Provider, Settings};
 use tokio::task::JoinSet;
 
-use super::client::{DEFAULT_URL, Problem, failed, http_client};
+use super::client::{Problem, failed, http_client};
 use super::error::Error;
 use super::known::{self, Known};
 use super::mix::{Dice, Mix, Planned};
 use super::output;
 use super::secrets::{self, SecretsFile};
+use super::stack::{DEFAULT_URL, web_address};
 use super::summary::{Answer, Tally};
 
 /// When events with a `--seed` happened, so that they are the same in every run. 2026-01-01, in Unix seconds.
@@ -57,7 +58,7 @@ pub struct SendArgs {
     #[arg(long)]
     bad_signature: bool,
     /// The stack's address, or the whole URL of a webhook
-    #[arg(long, env = "TILLWATCH_URL", default_value = DEFAULT_URL)]
+    #[arg(long, env = "TILLWATCH_URL", default_value = DEFAULT_URL, value_parser = web_address)]
     url: Url,
     /// Where the signing keys are
     #[arg(long, env = "TILLWATCH_SECRETS", value_name = "FILE", default_value = secrets::DEFAULT)]

@@ -10,11 +10,12 @@ pub mod table;
 mod testing;
 mod writer;
 
-use std::fs::{DirBuilder, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use tillwatch_platform::payloads::make_folder;
 
 /// Where the time comes from: Unix time in milliseconds.
 pub type Now = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -50,10 +51,7 @@ impl DataFolder {
     /// Opens the folder for this process alone, and makes it, for its owner's eyes only, where there is none.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, FolderError> {
         let path = path.into();
-        let lock = DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&path)
+        let lock = make_folder(&path)
             .and_then(|()| File::options().create(true).append(true).open(path.join("lock")));
         match lock.map(|file| (file.try_lock(), file)) {
             Ok((Ok(()), file)) => Ok(Self { path, _lock: file }),
@@ -74,21 +72,23 @@ impl DataFolder {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
-    use super::testing::{Scratch, given, killed, report};
+    use tempfile::tempdir;
+
+    use super::testing::{given, killed, report};
     use super::*;
 
     #[test]
     fn a_folder_is_made_for_its_owner_alone() {
-        let scratch = Scratch::new();
-        let folder = DataFolder::open(scratch.file("data/main")).unwrap();
-        assert_eq!(folder.file("queue.db"), scratch.file("data/main/queue.db"));
-        let mode = scratch.file("data/main").metadata().unwrap().permissions().mode();
+        let scratch = tempdir().unwrap();
+        let folder = DataFolder::open(scratch.path().join("data/main")).unwrap();
+        assert_eq!(folder.file("queue.db"), scratch.path().join("data/main/queue.db"));
+        let mode = scratch.path().join("data/main").metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
     }
 
     #[test]
     fn a_folder_in_use_is_refused_by_name_until_it_is_let_go() {
-        let scratch = Scratch::new();
+        let scratch = tempdir().unwrap();
         let first = DataFolder::open(scratch.path()).unwrap();
         let refusal = DataFolder::open(scratch.path()).unwrap_err();
         assert!(matches!(refusal, FolderError::InUse(_)));
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_killed_process_lets_go_of_its_folder() {
-        let scratch = Scratch::new();
+        let scratch = tempdir().unwrap();
         let path = scratch.path().to_string_lossy();
         assert_eq!(killed("embedded::tests::holds_a_folder", &path, 1), ["refused to others"]);
         DataFolder::open(scratch.path()).unwrap();
@@ -117,9 +117,9 @@ mod tests {
 
     #[test]
     fn a_folder_that_cannot_be_made_says_which_and_why() {
-        let scratch = Scratch::new();
-        std::fs::write(scratch.file("taken"), "by a file").unwrap();
-        let refusal = DataFolder::open(scratch.file("taken/data")).unwrap_err();
+        let scratch = tempdir().unwrap();
+        std::fs::write(scratch.path().join("taken"), "by a file").unwrap();
+        let refusal = DataFolder::open(scratch.path().join("taken/data")).unwrap_err();
         assert!(refusal.to_string().contains("taken/data"));
         assert!(std::error::Error::source(&refusal).is_some());
     }

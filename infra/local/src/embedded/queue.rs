@@ -1,5 +1,6 @@
 //! A durable queue with SQS's semantics on a SQLite file: at least once, a visibility time-out, delays, receive counts,
-//! dead letters, 14 days of retention, fair among groups. [`messages`] has the tables and how they are used.
+//! dead letters, fair among groups. But for one: nothing is deleted because it is old. After 14 days a message is a
+//! dead letter too. [`messages`] has the tables and how they are used.
 
 mod messages;
 #[cfg(test)]
@@ -29,7 +30,7 @@ const LONGEST_NAP: Duration = Duration::from_secs(1);
 pub struct Rules {
     /// Its name in the file.
     pub name: &'static str,
-    /// Where messages go that were received too often; none: they stay until they are deleted or expire.
+    /// Where messages go that were received too often or waited for too long; none: they stay until they are deleted.
     pub dead_letters: Option<DeadLetters>,
 }
 
@@ -38,7 +39,7 @@ pub struct Rules {
 pub struct DeadLetters {
     /// The queue of the same file that they go to.
     pub queue: &'static str,
-    /// After how many receptions.
+    /// After how many receptions. After 14 days they go there in any case.
     pub after: u32,
 }
 

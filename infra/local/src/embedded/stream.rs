@@ -13,6 +13,9 @@ use super::table::{EmbeddedTable, TableError};
 
 /// What the library adds to its numbers to make sequence numbers of DynamoDB's length, so that they order as text.
 const OFFSET: u128 = 100_000_000_000_000_000_000;
+/// How many bytes of keys and images a batch has at most, but for a first record that is larger: what Lambda hands over
+/// at once.
+const BATCH_BYTES: usize = 6 * 1024 * 1024;
 /// How many records one transaction prunes.
 const PRUNED: usize = 500;
 
@@ -61,8 +64,8 @@ impl StreamTail {
         shard_id(&self.stream.table)
     }
 
-    /// The records after a sequence number (none: from the oldest), at most `limit`, oldest first, in the shape of a
-    /// Lambda event's `Records`.
+    /// The records after a sequence number (none: from the oldest), at most `limit` and no more than Lambda hands over at
+    /// once, oldest first, in the shape of a Lambda event's `Records`.
     pub async fn next_batch(&self, after: Option<&str>, limit: usize) -> Result<Vec<Value>, TableError> {
         let after = after.map_or(Ok(0), number)?;
         let stream = self.stream.clone();
@@ -70,9 +73,14 @@ impl StreamTail {
             .on_reader(move |storage| {
                 let mut rows = storage.conn().prepare_cached(NEXT)?;
                 let mut rows = rows.query(params![stream.table, after, limit])?;
-                let mut records = Vec::new();
+                let (mut records, mut bytes) = (Vec::new(), 0);
                 while let Some(row) = rows.next()? {
-                    records.push(stream.record(row)?);
+                    let images = Images::of(row)?;
+                    bytes += images.size();
+                    if bytes > BATCH_BYTES && !records.is_empty() {
+                        break;
+                    }
+                    records.push(stream.record(row, images)?);
                 }
                 Ok(records)
             })
@@ -134,18 +142,29 @@ impl StreamTail {
     }
 }
 
+/// What a record says of its item: JSON texts, each with its name in the record.
+struct Images([(&'static str, Option<String>); 3]);
+
+impl Images {
+    fn of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self([("Keys", row.get(4)?), ("NewImage", row.get(5)?), ("OldImage", row.get(6)?)]))
+    }
+
+    fn size(&self) -> usize {
+        self.0.iter().filter_map(|(_, image)| image.as_ref()).map(String::len).sum()
+    }
+}
+
 impl Stream {
-    fn record(&self, row: &rusqlite::Row<'_>) -> Result<Value, TableError> {
+    fn record(&self, row: &rusqlite::Row<'_>, images: Images) -> Result<Value, TableError> {
         let text = |column| row.get::<_, Option<String>>(column);
-        let (keys, new, old) = (text(4)?, text(5)?, text(6)?);
-        let size: usize = [&keys, &new, &old].into_iter().flatten().map(String::len).sum();
         let mut change = json!({
             "ApproximateCreationDateTime": row.get::<_, i64>(3)?,
             "SequenceNumber": sequence(row.get(0)?),
-            "SizeBytes": size,
+            "SizeBytes": images.size(),
             "StreamViewType": self.view,
         });
-        for (name, image) in [("Keys", keys), ("NewImage", new), ("OldImage", old)] {
+        for (name, image) in images.0 {
             if let Some(image) = image {
                 change[name] = serde_json::from_str(&image)?;
             }
@@ -181,19 +200,21 @@ fn number(sequence: &str) -> Result<i64, TableError> {
 mod tests {
     use std::time::Duration;
 
+    use tempfile::{TempDir, tempdir};
+
     use super::*;
-    use crate::embedded::testing::{Clock, Scratch, ask, assert_uses_an_index, create_tables};
+    use crate::embedded::testing::{Clock, ask, assert_uses_an_index, create_tables};
 
     struct Fixture {
         table: EmbeddedTable,
         tail: StreamTail,
         clock: Clock,
-        scratch: Scratch,
+        scratch: TempDir,
     }
 
     async fn stream() -> Fixture {
-        let (clock, scratch) = (Clock::new(), Scratch::new());
-        let table = EmbeddedTable::open(&scratch.file("table.db"), &clock.now()).unwrap();
+        let (clock, scratch) = (Clock::new(), tempdir().unwrap());
+        let table = EmbeddedTable::open(&scratch.path().join("table.db"), &clock.now()).unwrap();
         create_tables(&table).await;
         let tail = StreamTail::open(&table, "main").await.unwrap();
         Fixture { table, tail, clock, scratch }
@@ -257,6 +278,33 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_batch_is_bounded_in_bytes_and_has_at_least_one_record() {
+        let f = stream().await;
+        for id in ["a", "b", "c", "d"] {
+            put(&f.table, "main", id, 1).await;
+        }
+        // An item is never so large, but the promise is not the library's.
+        let grow = |id: &'static str, bytes: usize| {
+            f.table.on_writer(move |storage| {
+                let grown = json!({"id": {"S": id}, "text": {"S": "x".repeat(bytes)}}).to_string();
+                let grow = "UPDATE _stream_records SET new_image = ?1 WHERE keys_json LIKE ?2";
+                Ok(storage.conn().execute(grow, (grown, format!("%\"{id}\"%")))?)
+            })
+        };
+        assert_eq!(grow("b", BATCH_BYTES + 1).await.unwrap(), 1);
+        assert_eq!(grow("c", BATCH_BYTES - 200).await.unwrap(), 1);
+        let mut after = None;
+        let mut lengths = Vec::new();
+        loop {
+            let batch = f.tail.next_batch(after.as_deref(), 10).await.unwrap();
+            let Some(last) = batch.last() else { break };
+            after = Some(number_of(last).to_owned());
+            lengths.push(batch.len());
+        }
+        assert_eq!(lengths, [1, 1, 2]);
+    }
+
+    #[tokio::test]
     async fn pruning_keeps_the_newest_record_so_that_numbers_rise_even_if_the_clock_falls() {
         let f = stream().await;
         let count = 2 * PRUNED + 10;
@@ -270,7 +318,7 @@ mod tests {
         assert_eq!(left, all[count - 1..]);
         drop((f.table, f.tail));
         let earlier: crate::embedded::Now = Arc::new(|| 0);
-        let table = EmbeddedTable::open(&f.scratch.file("table.db"), &earlier).unwrap();
+        let table = EmbeddedTable::open(&f.scratch.path().join("table.db"), &earlier).unwrap();
         put(&table, "main", "a", 0).await;
         let tail = StreamTail::open(&table, "main").await.unwrap();
         assert_eq!(tail.next_batch(Some(number_of(&left[0])), count).await.unwrap().len(), 1);
@@ -284,7 +332,7 @@ mod tests {
         let records = f.tail.next_batch(None, 1).await.unwrap();
         f.tail.save_checkpoint(number_of(&records[0])).await.unwrap();
         drop((f.table, f.tail));
-        let table = EmbeddedTable::open(&f.scratch.file("table.db"), &f.clock.now()).unwrap();
+        let table = EmbeddedTable::open(&f.scratch.path().join("table.db"), &f.clock.now()).unwrap();
         let tail = StreamTail::open(&table, "main").await.unwrap();
         assert_eq!(tail.checkpoint().await.unwrap().as_deref(), Some(number_of(&records[0])));
     }

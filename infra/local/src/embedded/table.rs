@@ -145,17 +145,11 @@ impl EmbeddedTable {
         (error.status_code(), error.to_json().into_bytes())
     }
 
-    /// Deletes what has expired, by the tables' TTL attributes, and returns how many items that were. It takes as
-    /// long as there are such items, however many others there are.
-    pub async fn sweep_ttl(&self) -> Result<usize, TableError> {
-        let mut swept = 0;
-        loop {
-            let now = (self.0.now)() / 1000;
-            match self.on_writer(move |storage| sweep(storage, now)).await? {
-                0 => return Ok(swept),
-                some => swept += some,
-            }
-        }
+    /// Deletes some of what has expired, by the tables' TTL attributes, and returns how many items those were: none, when
+    /// there are no more. It takes as long as there are such items, however many others there are.
+    pub async fn sweep_some(&self) -> Result<usize, TableError> {
+        let now = (self.0.now)() / 1000;
+        self.on_writer(move |storage| sweep(storage, now)).await
     }
 
     /// Told when a write has added records to a stream. One waiter's notice is kept for it.

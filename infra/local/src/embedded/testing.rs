@@ -1,43 +1,16 @@
-//! What the tests of this folder share: a folder that goes away, a clock that stands, a child process to kill.
+//! What the tests of this folder share: a clock that stands, a child process to kill, tables to write to.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::{Path, PathBuf};
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::Now;
 use super::table::EmbeddedTable;
-
-/// An empty folder, gone with its test.
-pub(super) struct Scratch(PathBuf);
-
-impl Scratch {
-    pub(super) fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("tillwatch-test-{}-{count}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.0
-    }
-
-    pub(super) fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 /// A clock that the test moves.
 pub(super) struct Clock(Arc<AtomicI64>);
@@ -60,8 +33,10 @@ impl Clock {
     }
 }
 
+const SIGKILL: i32 = 9;
+
 /// Runs an ignored test of this binary as a child process, with `line` on its standard input, lets it report `enough`
-/// times, and kills it at once, as `kill -9` does. Returns all that it reported.
+/// times, and kills it at once, as `kill -9` does. Returns all that it reported: never less than that.
 pub(super) fn killed(test: &str, line: &str, enough: usize) -> Vec<String> {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test, "--ignored", "--nocapture"])
@@ -84,7 +59,13 @@ pub(super) fn killed(test: &str, line: &str, enough: usize) -> Vec<String> {
         }
         said.clear();
     }
-    child.wait().unwrap();
+    let ended = child.wait().unwrap();
+    assert!(
+        reports.len() >= enough,
+        "{test} reported {} times and not {enough}: is there such a test?",
+        reports.len()
+    );
+    assert_eq!(ended.signal(), Some(SIGKILL), "{test} ended by itself: {ended}");
     reports
 }
 

@@ -53,6 +53,10 @@ impl Provider for Shopify {
         verify::sign(settings, body)
     }
 
+    fn fresh_settings(&self, key: &str, _: &str) -> serde_json::Value {
+        serde_json::json!({"signing_keys": [key]})
+    }
+
     fn sample_kinds(&self) -> &'static [&'static str] {
         sample::KINDS
     }

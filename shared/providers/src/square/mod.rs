@@ -53,6 +53,10 @@ impl Provider for Square {
         verify::sign(settings, body)
     }
 
+    fn fresh_settings(&self, key: &str, url: &str) -> serde_json::Value {
+        serde_json::json!({"signing_keys": [key], "notification_url": url})
+    }
+
     fn sample_kinds(&self) -> &'static [&'static str] {
         sample::KINDS
     }

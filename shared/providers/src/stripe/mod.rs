@@ -50,6 +50,10 @@ impl Provider for Stripe {
         verify::sign(settings, body, now)
     }
 
+    fn fresh_settings(&self, key: &str, _: &str) -> serde_json::Value {
+        serde_json::json!({"signing_keys": [format!("whsec_{key}")]})
+    }
+
     fn sample_kinds(&self) -> &'static [&'static str] {
         sample::KINDS
     }

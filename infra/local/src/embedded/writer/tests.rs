@@ -1,8 +1,9 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tempfile::{TempDir, tempdir};
+
 use super::*;
-use crate::embedded::testing::Scratch;
 
 /// A table of numbers, whose commits can be made to fail.
 struct Numbers {
@@ -24,12 +25,12 @@ struct Fixture {
     writer: Arc<Writer<Numbers>>,
     commits: Arc<AtomicUsize>,
     broken: Arc<AtomicBool>,
-    _scratch: Scratch,
+    _scratch: TempDir,
 }
 
 fn numbers() -> Fixture {
-    let scratch = Scratch::new();
-    let connection = Connection::open(scratch.file("numbers.db")).unwrap();
+    let scratch = tempdir().unwrap();
+    let connection = Connection::open(scratch.path().join("numbers.db")).unwrap();
     configure(&connection).unwrap();
     connection.execute_batch("CREATE TABLE number (n INTEGER UNIQUE)").unwrap();
     let broken = Arc::new(AtomicBool::new(false));

@@ -1,0 +1,226 @@
+//! The secrets of a stack on one machine: the file that people write or that is made for them, and the operator's token,
+//! which is in the environment, else in that file, else made once and kept in the data folder.
+
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Map, Value, json};
+use tillwatch_platform::entropy;
+use tillwatch_platform::secrets::{Secrets, SecretsError, SecretsFile};
+
+use super::Failure;
+use crate::cli::secrets::{self, OPERATOR_TOKEN};
+
+/// A shorter token might be guessed.
+const TOKEN_LENGTH: usize = 16;
+
+/// The operator's token, and where it is from.
+#[derive(Debug)]
+pub(super) enum Token {
+    /// The environment.
+    Environment(String),
+    /// The secrets file.
+    File(String),
+    /// The data folder, because there was none elsewhere.
+    Kept(String),
+}
+
+impl Token {
+    /// The token itself.
+    pub(super) fn text(&self) -> &str {
+        match self {
+            Self::Environment(token) | Self::File(token) | Self::Kept(token) => token,
+        }
+    }
+}
+
+/// The token in the environment, as `TILLWATCH_TOKEN` says it. A blank one is refused: whoever set it wanted one.
+pub(super) fn from_environment(variable: Option<String>) -> Result<Option<String>, Failure> {
+    let Some(variable) = variable else { return Ok(None) };
+    let token = variable.trim();
+    if token.is_empty() {
+        return Err("TILLWATCH_TOKEN is blank: set it to the operator's token, or unset it".into());
+    }
+    if token.chars().count() < TOKEN_LENGTH {
+        tracing::warn!("TILLWATCH_TOKEN is shorter than {TOKEN_LENGTH} characters and might be guessed");
+    }
+    Ok(Some(token.to_owned()))
+}
+
+/// The secrets file, and the operator's token where that is not in it.
+pub(super) struct LocalSecrets {
+    file: SecretsFile,
+    environment: Option<String>,
+    kept: Option<String>,
+}
+
+impl LocalSecrets {
+    /// The secrets in the file at `path`, with the token that the environment says. Where neither has one, it is the one
+    /// in the data folder, which is made if there is none. Whatever is wrong with a file is said here and not with the
+    /// first request.
+    pub(super) fn open(
+        path: PathBuf,
+        environment: Option<String>,
+        data: &Path,
+    ) -> Result<(Self, Token), Failure> {
+        let in_file = secrets::SecretsFile::read(&path)?.token()?;
+        let mut opened = Self { file: SecretsFile::new(path), environment, kept: None };
+        let token = match (&opened.environment, in_file) {
+            (Some(token), _) => Token::Environment(token.clone()),
+            (None, Some(token)) => Token::File(token.expose_secret().to_owned()),
+            (None, None) => {
+                let token = match secrets::kept_token(data)? {
+                    Some(token) => token.expose_secret().to_owned(),
+                    None => make_token(data)?,
+                };
+                opened.kept = Some(token.clone());
+                Token::Kept(token)
+            }
+        };
+        Ok((opened, token))
+    }
+}
+
+#[async_trait]
+impl Secrets for LocalSecrets {
+    async fn read(&self, name: &str) -> Result<Option<SecretString>, SecretsError> {
+        let only = |token: &String| Ok(Some(json!({"tokens": [token]}).to_string().into()));
+        if name != "console" {
+            return self.file.read(name).await;
+        }
+        if let Some(token) = &self.environment {
+            return only(token);
+        }
+        let in_file = self.file.read(name).await?;
+        match &self.kept {
+            // Until someone writes another one into the file.
+            Some(token) if !in_file.as_ref().is_some_and(has_token) => only(token),
+            _ => Ok(in_file),
+        }
+    }
+}
+
+fn has_token(console: &SecretString) -> bool {
+    let console: Value = serde_json::from_str(console.expose_secret()).unwrap_or_default();
+    let tokens = console["tokens"].as_array();
+    tokens.is_some_and(|tokens| {
+        tokens.iter().any(|token| token.as_str().is_some_and(|token| !token.trim().is_empty()))
+    })
+}
+
+/// Makes a secrets file with random keys, for a stack that is reached at `url`.
+pub(super) fn make(path: &Path, url: &str) -> io::Result<()> {
+    let mut secrets = Map::new();
+    for provider in tillwatch_providers::ALL {
+        let url = format!("{url}/webhooks/{}", provider.name());
+        secrets.insert(provider.name().to_owned(), provider.fresh_settings(&random(), &url));
+    }
+    secrets.insert("console".to_owned(), json!({"tokens": [new_token()]}));
+    write(path, &serde_json::to_string_pretty(&secrets)?, std::fs::File::options().create_new(true))
+}
+
+fn make_token(data: &Path) -> io::Result<String> {
+    let token = new_token();
+    // There may be an empty file, of a process that did not come to write it.
+    write(&data.join(OPERATOR_TOKEN), &token, std::fs::File::options().create(true).truncate(true))?;
+    Ok(token)
+}
+
+fn new_token() -> String {
+    format!("tw_{}", random())
+}
+
+fn random() -> String {
+    hex::encode(entropy::bytes::<16>())
+}
+
+/// Writes a line or more for its owner's eyes only.
+fn write(path: &Path, text: &str, options: &mut std::fs::OpenOptions) -> io::Result<()> {
+    let mut file = options.write(true).mode(0o600).open(path)?;
+    file.write_all(format!("{text}\n").as_bytes())?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use jiff::Timestamp;
+    use tempfile::tempdir;
+
+    use super::*;
+
+    async fn tokens(secrets: &LocalSecrets) -> Value {
+        let console = secrets.read("console").await.unwrap().unwrap();
+        serde_json::from_str::<Value>(console.expose_secret()).unwrap()["tokens"].clone()
+    }
+
+    fn mode(path: &Path) -> u32 {
+        path.metadata().unwrap().permissions().mode() & 0o777
+    }
+
+    #[tokio::test]
+    async fn a_file_without_a_token_gets_one_that_later_starts_find_again() {
+        let data = tempdir().unwrap();
+        let file = data.path().join("mine.json");
+        std::fs::write(&file, r#"{"square": {"signing_keys": ["key"]}}"#).unwrap();
+        let (secrets, token) = LocalSecrets::open(file.clone(), None, data.path()).unwrap();
+        assert!(matches!(token, Token::Kept(_)) && token.text().len() > TOKEN_LENGTH);
+        assert_eq!(tokens(&secrets).await, json!([token.text()]));
+        assert!(secrets.read("square").await.unwrap().is_some());
+        assert_eq!(mode(&data.path().join(OPERATOR_TOKEN)), 0o600);
+        let (_, again) = LocalSecrets::open(file.clone(), None, data.path()).unwrap();
+        assert_eq!(again.text(), token.text());
+        // A token that is written into the file later takes its place.
+        std::fs::write(&file, r#"{"console": {"tokens": ["mine"]}}"#).unwrap();
+        assert_eq!(tokens(&secrets).await, json!(["mine"]));
+    }
+
+    #[tokio::test]
+    async fn the_environments_token_is_the_only_one() {
+        let data = tempdir().unwrap();
+        let file = data.path().join("secrets.json");
+        make(&file, "http://127.0.0.1:8080").unwrap();
+        let given = Some("from the environment".to_owned());
+        let (secrets, token) = LocalSecrets::open(file, given, data.path()).unwrap();
+        assert!(matches!(token, Token::Environment(_)));
+        assert_eq!(tokens(&secrets).await, json!(["from the environment"]));
+        assert!(!data.path().join(OPERATOR_TOKEN).exists());
+    }
+
+    #[test]
+    fn a_blank_token_is_refused_and_a_short_one_is_not() {
+        assert!(from_environment(Some(" \n".to_owned())).unwrap_err().to_string().contains("is blank"));
+        assert_eq!(from_environment(Some("short\n".to_owned())).unwrap().as_deref(), Some("short"));
+        assert_eq!(from_environment(None).unwrap(), None);
+    }
+
+    #[test]
+    fn a_file_that_is_wrong_is_refused_at_the_start() {
+        let data = tempdir().unwrap();
+        let file = data.path().join("secrets.json");
+        for wrong in ["", "[]", r#"{"console": {"tokens": "one"}}"#] {
+            std::fs::write(&file, wrong).unwrap();
+            assert!(LocalSecrets::open(file.clone(), None, data.path()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_made_file_signs_for_every_provider_and_is_its_owners_alone() {
+        let data = tempdir().unwrap();
+        let file = data.path().join("secrets.json");
+        make(&file, "http://127.0.0.1:8080").unwrap();
+        let made: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+        for provider in tillwatch_providers::ALL {
+            let settings = serde_json::from_value(made[provider.name()].clone()).unwrap();
+            assert!(provider.sign(&settings, b"{}", Timestamp::UNIX_EPOCH).is_ok(), "{}", provider.name());
+        }
+        assert_eq!(made["square"]["notification_url"], "http://127.0.0.1:8080/webhooks/square");
+        assert!(made["console"]["tokens"][0].as_str().unwrap().starts_with("tw_"));
+        assert_eq!(mode(&file), 0o600);
+        assert!(make(&file, "http://127.0.0.1:8080").is_err(), "a file that is there is never replaced");
+    }
+}
