@@ -18,7 +18,7 @@ use crate::stack::{DEAD_LETTER_QUEUE, EVENTS_QUEUE, FIGURES_TABLE, MAIN_TABLE, P
 
 /// After how many receptions without an outcome a message is a dead letter; as in the template. High, for the processor
 /// parks what it can't process long before: only what kills the processor itself comes this far.
-const DEAD_AFTER: u32 = 50;
+const DEAD_AFTER: u32 = 200;
 /// After how many counted changes the stream is pruned: each pruning is a write of its own.
 const PRUNE_EVERY: usize = 5_000;
 

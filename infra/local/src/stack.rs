@@ -265,6 +265,14 @@ impl Stack {
         self.ports.events.send(Outgoing { body: message.to_text(), group, delay: Duration::ZERO }).await
     }
 
+    /// Has the numbers of rejected requests counted that are in memory alone: those above the cap, of minutes that are
+    /// over. In the cloud a function tells them with its next request.
+    pub async fn tell_shed(&self, now: Timestamp) {
+        for receiver in self.webhooks.values() {
+            receiver.tell_shed(now).await;
+        }
+    }
+
     /// What it stands on.
     pub fn ports(&self) -> &Ports {
         &self.ports

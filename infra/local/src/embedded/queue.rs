@@ -1,6 +1,6 @@
 //! A durable queue with SQS's semantics on a SQLite file: at least once, a visibility time-out, delays, receive counts,
-//! dead letters, fair among groups. But for one: nothing is deleted because it is old. After 14 days a message is a
-//! dead letter too. [`messages`] has the tables and how they are used.
+//! dead letters, fair among groups. But for one: SQS deletes after 14 days, and here nothing goes because it is old. A laptop
+//! may be closed for weeks, and what was accepted must come to its end. [`messages`] has the tables and how they are used.
 
 mod messages;
 #[cfg(test)]
@@ -39,7 +39,7 @@ pub struct Rules {
 pub struct DeadLetters {
     /// The queue of the same file that they go to.
     pub queue: &'static str,
-    /// After how many receptions. After 14 days they go there in any case.
+    /// After how many receptions.
     pub after: u32,
 }
 

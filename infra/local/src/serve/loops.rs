@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use tillwatch_platform::queue::QueueError;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
@@ -63,13 +64,17 @@ pub(super) async fn beat(stack: Arc<Stack>, mut stop: watch::Receiver<bool>) {
     loop {
         tokio::select! {
             _ = minutes.tick() => {
-                if let Err(error) = stack.heartbeat(stack.ports().clock.now()).await {
+                let now = stack.ports().clock.now();
+                if let Err(error) = stack.heartbeat(now).await {
                     tracing::warn!(%error, "the heartbeat could not be sent");
                 }
+                stack.tell_shed(now).await;
             }
-            _ = stop.changed() => return,
+            _ = stop.changed() => break,
         }
     }
+    // The present minute too is over for this process.
+    stack.tell_shed(stack.ports().clock.now() + SignedDuration::from_mins(1)).await;
 }
 
 async fn pause(error: &QueueError, stop: &mut watch::Receiver<bool>) {

@@ -22,11 +22,8 @@ use super::{DeadLetters, Received, Rules};
 use crate::embedded::Now;
 use crate::embedded::writer::{self, Store};
 
-/// How long a message may wait on a queue that has another for dead letters: the most that SQS allows. SQS would delete
-/// it. Here it is given up and kept, for a laptop may be closed for weeks, and what was accepted must come to its end.
-pub(super) const RETENTION: Duration = Duration::from_hours(14 * 24);
-/// How many messages that fell due, or grew too old, one reception sees to: more than it takes, so that it keeps up.
-pub(super) const UPKEEP: usize = 100;
+/// How many messages that fell due one reception sees to: more than it takes, so that it keeps up.
+const UPKEEP: usize = 100;
 
 /// `salt` sets this file's message ids apart from those of any other.
 const SCHEMA: &str = "
@@ -59,26 +56,6 @@ pub(super) struct Line {
     dead_letters: Option<(u32, i64)>,
     /// When its next message is visible, for those who wait for it: Unix milliseconds.
     pub(super) visible: watch::Sender<i64>,
-}
-
-/// The message that a queue has kept longest.
-struct Oldest {
-    id: i64,
-    group: String,
-    sent: i64,
-    due: Option<i64>,
-    receives: u32,
-}
-
-impl Oldest {
-    fn is_in_line(&self) -> bool {
-        self.due.is_none()
-    }
-
-    /// Whoever has received it may still succeed.
-    fn is_in_flight(&self, now: i64) -> bool {
-        self.receives > 0 && self.due.is_some_and(|due| due > now)
-    }
 }
 
 /// One reception of a message. It is over when the message is received again, or deleted.
@@ -157,7 +134,6 @@ impl Messages {
         visibility: Duration,
     ) -> rusqlite::Result<Vec<Received>> {
         let now = (self.now)();
-        self.give_up_old(queue, now)?;
         self.show_due(queue, now)?;
         let mut next = self.prepare(
             "SELECT id, turn, grp, sent, receives, first FROM message
@@ -233,8 +209,7 @@ impl Messages {
         )?;
         let (due, in_flight, delayed): (u64, _, _) =
             hidden.query_one([queue.id, now], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-        let age =
-            |oldest: Oldest| Duration::from_millis(u64::try_from(now - oldest.sent).unwrap_or_default());
+        let age = |sent| Duration::from_millis(u64::try_from(now - sent).unwrap_or_default());
         Ok(Gauge { waiting: in_line + due, in_flight, delayed, oldest_age: self.oldest(queue)?.map(age) })
     }
 
@@ -247,46 +222,11 @@ impl Messages {
         due.query_one([queue.id], |row| Ok(row.get::<_, Option<_>>(0)?.unwrap_or(i64::MAX)))
     }
 
-    /// The message that has been kept longest.
-    fn oldest(&self, queue: &Line) -> rusqlite::Result<Option<Oldest>> {
-        let mut oldest = self.prepare(
-            "SELECT id, grp, sent, due, receives FROM message WHERE queue = ?1 ORDER BY id LIMIT 1",
-        )?;
-        let oldest = oldest.query_one([queue.id], |row| {
-            Ok(Oldest {
-                id: row.get(0)?,
-                group: row.get(1)?,
-                sent: row.get(2)?,
-                due: row.get(3)?,
-                receives: row.get(4)?,
-            })
-        });
-        oldest.optional()
-    }
-
-    /// Moves messages that are too old to the dead letters, oldest first. Where there are none, nothing is too old.
-    fn give_up_old(&self, queue: &Line, now: i64) -> rusqlite::Result<()> {
-        let Some((_, dead_letters)) = queue.dead_letters else { return Ok(()) };
-        let mut given_up = 0_usize;
-        while given_up < UPKEEP {
-            match self.oldest(queue)? {
-                Some(oldest) if oldest.sent < now - millis(RETENTION) && !oldest.is_in_flight(now) => {
-                    if oldest.is_in_line() {
-                        self.leave_line(queue.id, &oldest.group)?;
-                    }
-                    self.show(queue.id, oldest.id, dead_letters, &oldest.group)?;
-                    given_up += 1;
-                }
-                _ => break,
-            }
-        }
-        if given_up > 0 {
-            tracing::error!(
-                count = given_up,
-                "messages waited for more than 14 days and are dead letters now"
-            );
-        }
-        Ok(())
+    /// When the message was sent that has been kept longest.
+    fn oldest(&self, queue: &Line) -> rusqlite::Result<Option<i64>> {
+        self.prepare("SELECT sent FROM message WHERE queue = ?1 ORDER BY id LIMIT 1")?
+            .query_one([queue.id], |row| row.get(0))
+            .optional()
     }
 
     /// Lines up the hidden messages that are due, at the end of their lane: one that comes back for the tenth time
