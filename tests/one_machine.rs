@@ -32,17 +32,10 @@ fn event_ids(sent: &[Sent]) -> BTreeSet<String> {
 
 fn applied(server: &Server) -> BTreeMap<String, usize> {
     let mut found = BTreeMap::new();
-    let mut cursor = String::new();
-    loop {
-        let page = server.get(&format!("/webhooks/deliveries/square?limit=500&status=applied{cursor}"));
-        for delivery in page["deliveries"].as_array().unwrap() {
-            *found.entry(delivery["id"].as_str().unwrap().to_owned()).or_default() += 1;
-        }
-        match page["next"].as_str() {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => return found,
-        }
+    for delivery in server.deliveries("square", "&status=applied") {
+        *found.entry(delivery["id"].as_str().unwrap().to_owned()).or_default() += 1;
     }
+    found
 }
 
 #[test]

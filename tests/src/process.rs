@@ -11,6 +11,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tillwatch_providers::Settings;
 
+use crate::pages::Pages;
+
 /// A binary of the workspace, built if it is not yet what the sources say.
 pub fn built(package: &str, binary: &str) -> PathBuf {
     build(package, binary, &[])
@@ -123,6 +125,15 @@ impl Server {
         let (status, body) = connection.send("GET", path, &[("authorization", &authorization)], b"").unwrap();
         assert_eq!(status, 200, "{path}: {}", String::from_utf8_lossy(&body));
         serde_json::from_slice(&body).unwrap()
+    }
+
+    /// All deliveries of a provider that the filter takes (`&status=applied`), page by page.
+    pub fn deliveries(&self, provider: &str, filter: &str) -> Vec<Value> {
+        let mut pages = Pages::of(format!("/webhooks/deliveries/{provider}?limit=500{filter}"));
+        while let Some(path) = pages.wanted() {
+            pages.read(&self.get(&path));
+        }
+        pages.deliveries
     }
 
     /// Waits until nothing is pending. The figures may still be behind: they follow the table.
