@@ -5,6 +5,7 @@
 mod flows {
     mod api;
     mod faults;
+    mod metrics;
     mod receiving;
     mod taking_effect;
 }

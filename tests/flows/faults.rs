@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tillwatch_providers::Headers;
+use tillwatch_tests::pages::Pages;
 use tillwatch_tests::sender::{json as answer_of, large, sample, signed};
 use tillwatch_tests::world::{World, settings};
 
@@ -15,6 +16,18 @@ fn records(step: &str) -> bool {
 async fn accepted(world: &World, number: u64) {
     let sent = sample("square", "payment.updated", number, world.now(), &settings("square"));
     assert_eq!(world.post(&sent).await, 200);
+}
+
+/// Lets time pass and work be done until what failed waits in the table.
+async fn waits_in_the_table(world: &World) {
+    for _ in 0..100 {
+        if !world.deliveries("square").await.is_empty() {
+            return;
+        }
+        world.pass(Duration::from_secs(60));
+        world.work().await;
+    }
+    panic!("it comes to wait in the table");
 }
 
 #[tokio::test]
@@ -42,9 +55,7 @@ async fn an_event_that_keeps_failing_leaves_the_queue_waits_in_the_table_and_is_
     accepted(&world, 1).await;
     let mut seen = Vec::new();
     for _ in 0..100 {
-        world.pass(Duration::from_secs(1_200));
-        world.stack().heartbeat(world.now()).await.unwrap();
-        world.work().await;
+        world.turn(Duration::from_secs(1_200)).await;
         if let Some(one) = world.deliveries("square").await.first() {
             let status = one["status"].as_str().unwrap().to_owned();
             if seen.last() != Some(&status) {
@@ -65,14 +76,9 @@ async fn a_failed_event_takes_effect_when_it_is_due_and_the_fault_is_gone() {
     let world = World::new().await;
     world.faults.down(records);
     accepted(&world, 1).await;
-    while world.deliveries("square").await.is_empty() {
-        world.pass(Duration::from_secs(300));
-        world.work().await;
-    }
+    waits_in_the_table(&world).await;
     world.faults.up();
-    world.pass(Duration::from_secs(60));
-    world.stack().heartbeat(world.now()).await.unwrap();
-    world.work().await;
+    world.turn(Duration::from_secs(60)).await;
     assert_eq!(world.deliveries("square").await[0]["status"], "failed", "it is not due yet");
     world.settle().await;
     let delivery = world.deliveries("square").await.remove(0);
@@ -88,9 +94,7 @@ async fn parked(world: &World, number: u64) -> String {
     world.faults.down(records);
     accepted(world, number).await;
     for _ in 0..60 {
-        world.pass(Duration::from_secs(4_000));
-        world.stack().heartbeat(world.now()).await.unwrap();
-        world.work().await;
+        world.turn(Duration::from_secs(4_000)).await;
     }
     world.faults.up();
     let delivery = world.deliveries("square").await.remove(0);
@@ -179,10 +183,7 @@ async fn a_request_whose_body_can_not_be_fetched_is_one_event_in_the_end_and_cou
     let answer = answer_of(&world.send(&sent).await);
     let request = answer["id"].as_str().unwrap();
     world.faults.down(payloads);
-    while world.deliveries("square").await.is_empty() {
-        world.pass(Duration::from_secs(60));
-        world.work().await;
-    }
+    waits_in_the_table(&world).await;
     let waiting = world.deliveries("square").await.remove(0);
     assert_eq!((&waiting["id"], &waiting["status"]), (&json!(request), &json!("failed")));
     assert_eq!(world.health("square").await["failed"], json!(1));
@@ -211,17 +212,14 @@ async fn failed_events_are_listed_page_by_page_with_their_due_times() {
         world.pass(Duration::from_secs(60));
         world.work().await;
     }
-    let (mut seen, mut cursor) = (std::collections::BTreeSet::new(), String::new());
-    loop {
-        let page = world.get(&format!("/webhooks/deliveries/square?status=failed&limit=7{cursor}")).await;
-        for one in page["deliveries"].as_array().unwrap() {
-            assert!(one["due_at"].is_string(), "{one}");
-            assert!(seen.insert(one["id"].as_str().unwrap().to_owned()), "{one} is listed twice");
-        }
-        match page["next"].as_str() {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => break,
-        }
+    let mut pages = Pages::of("/webhooks/deliveries/square?status=failed&limit=7");
+    while let Some(path) = pages.wanted() {
+        pages.read(&world.get(&path).await);
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    for one in &pages.deliveries {
+        assert!(one["due_at"].is_string(), "{one}");
+        assert!(seen.insert(one["id"].as_str().unwrap()), "{one} is listed twice");
     }
     assert_eq!(seen.len(), 60);
 }

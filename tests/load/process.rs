@@ -16,19 +16,9 @@ pub(crate) fn run(rate: u64, span: Duration) {
     let outcome = runtime.block_on(http::send(&server.address, &settings, 0, 32, rate, span));
     server.settled();
     let took = started.elapsed();
-    let mut times: Vec<Duration> = Vec::new();
-    let mut cursor = String::new();
-    loop {
-        let page = server.get(&format!("/webhooks/deliveries/square?limit=500{cursor}"));
-        for delivery in page["deliveries"].as_array().into_iter().flatten() {
-            let millis = delivery["processing_ms"].as_u64().unwrap_or(0);
-            times.push(Duration::from_millis(millis));
-        }
-        match page["next"].as_str() {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => break,
-        }
-    }
+    let deliveries = server.deliveries("square", "");
+    let millis = deliveries.iter().map(|delivery| delivery["processing_ms"].as_u64().unwrap_or(0));
+    let mut times: Vec<_> = millis.map(Duration::from_millis).collect();
     times.sort_unstable();
     println!("asked rate            {rate} a second for {} s", span.as_secs());
     println!("accepted              {}", outcome.accepted);

@@ -4,6 +4,7 @@
 
 pub mod faults;
 pub mod meter;
+pub mod pages;
 pub mod process;
 pub mod sender;
 pub mod world;

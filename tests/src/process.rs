@@ -6,10 +6,13 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal};
 use serde_json::Value;
 use tillwatch_providers::Settings;
+
+use crate::pages::Pages;
 
 /// A binary of the workspace, built if it is not yet what the sources say.
 pub fn built(package: &str, binary: &str) -> PathBuf {
@@ -54,6 +57,23 @@ fn build_now(package: &str, binary: &str, profile: &[&str]) -> PathBuf {
     executable.expect("cargo says where the binary is")
 }
 
+/// The `tillwatch` command, without what this process' environment says to it.
+pub fn tillwatch() -> Command {
+    quiet(Command::new(built("tillwatch", "tillwatch")))
+}
+
+fn quiet(mut command: Command) -> Command {
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("TILLWATCH_")) {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// How long a process may take to start, to end, or to come to what it must come to.
+const PATIENCE: Duration = Duration::from_mins(1);
+
 /// A running `tillwatch serve`. Killed when it is dropped.
 pub struct Server {
     child: Child,
@@ -61,68 +81,118 @@ pub struct Server {
     pub address: String,
     /// The operator's token.
     pub token: String,
-    data: PathBuf,
+    secrets: PathBuf,
 }
 
 impl Server {
     /// Starts one on this folder, at a port that is free.
     pub fn start(data: &Path) -> Self {
-        Self::of(&built("tillwatch", "tillwatch"), data)
+        Self::of(tillwatch(), data, None)
     }
 
     /// The same, optimised: for measuring.
     pub fn start_release(data: &Path) -> Self {
-        Self::of(&build("tillwatch", "tillwatch", &["--release"]), data)
+        Self::of(quiet(Command::new(build("tillwatch", "tillwatch", &["--release"]))), data, None)
     }
 
-    fn of(binary: &Path, data: &Path) -> Self {
-        let mut child = Command::new(binary)
-            .args(["serve", "--port", "0", "--data"])
-            .arg(data)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("tillwatch starts");
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut value_after = |label: &str| {
-            let line = lines.by_ref().map(Result::unwrap).find(|line| line.contains(label)).expect(label);
-            line.split(label).nth(1).unwrap().split_whitespace().next().unwrap().to_owned()
+    /// Starts one with secrets from another file.
+    pub fn start_with_secrets(data: &Path, secrets: &Path) -> Self {
+        Self::of(tillwatch(), data, Some(secrets))
+    }
+
+    /// Starts one whose environment says the operator's token.
+    pub fn start_with_token(data: &Path, token: &str) -> Self {
+        let mut command = tillwatch();
+        command.env("TILLWATCH_TOKEN", token);
+        Self::of(command, data, None)
+    }
+
+    fn of(mut command: Command, data: &Path, secrets: Option<&Path>) -> Self {
+        command.args(["serve", "--port", "0", "--data"]).arg(data);
+        if let Some(secrets) = secrets {
+            command.arg("--secrets").arg(secrets);
+        }
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("tillwatch starts");
+        let stdout = child.stdout.take().unwrap();
+        let (told, introduction) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                let _ = told.send(line);
+            }
+        });
+        let mut server = Self {
+            child,
+            address: String::new(),
+            token: String::new(),
+            secrets: secrets.map_or_else(|| data.join("secrets.json"), Path::to_owned),
         };
-        let address = value_after("running at http://").trim_end_matches('.').to_owned();
-        let token = value_after("Operator's token");
-        Self { child, address, token, data: data.to_owned() }
+        let started = Instant::now();
+        let value_after = |label: &str| loop {
+            let line = introduction.recv_timeout(PATIENCE.saturating_sub(started.elapsed())).expect(label);
+            if let Some((_, value)) = line.split_once(label) {
+                return value.split_whitespace().next().unwrap().trim_end_matches('.').to_owned();
+            }
+        };
+        server.address = value_after("running at http://");
+        server.token = value_after("Operator's token");
+        server
     }
 
-    /// Its process id.
-    pub fn pid(&self) -> String {
-        self.child.id().to_string()
-    }
-
-    /// Ends it as a power cut would.
-    pub fn kill(mut self) {
-        let _ = self.child.kill();
-        self.child.wait().unwrap();
+    /// Ends it as a power cut would, while others may be speaking to it.
+    pub fn cut_off(&self) {
+        rustix::process::kill_process(Pid::from_child(&self.child), Signal::KILL).unwrap();
     }
 
     /// Sends it a signal, and waits for its end; whether that was a success.
-    pub fn stop(mut self, signal: &str) -> bool {
-        assert!(Command::new("kill").args([signal, &self.pid()]).status().unwrap().success());
-        self.child.wait().unwrap().success()
+    pub fn stop(mut self, signal: Signal) -> bool {
+        rustix::process::kill_process(Pid::from_child(&self.child), signal).unwrap();
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.success();
+            }
+            assert!(started.elapsed() < PATIENCE, "it ends");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// What is in its secrets file.
+    pub fn secrets(&self) -> Value {
+        serde_json::from_str(&std::fs::read_to_string(&self.secrets).unwrap()).unwrap()
+    }
+
+    /// Writes its secrets file anew.
+    pub fn put_secrets(&self, secrets: &Value) {
+        std::fs::write(&self.secrets, secrets.to_string()).unwrap();
     }
 
     /// A provider's settings, from its secrets file.
     pub fn settings(&self, provider: &str) -> Settings {
-        let text = std::fs::read_to_string(self.data.join("secrets.json")).unwrap();
-        let secrets: Value = serde_json::from_str(&text).unwrap();
-        serde_json::from_value(secrets[provider].clone()).unwrap()
+        serde_json::from_value(self.secrets()[provider].clone()).unwrap()
     }
 
     /// An operator's request that must succeed.
     pub fn get(&self, path: &str) -> Value {
-        let authorization = format!("Bearer {}", self.token);
+        let (status, body) = self.ask(path, &self.token);
+        assert_eq!(status, 200, "{path}: {body}");
+        body
+    }
+
+    /// An operator's request with this token: status and body.
+    pub fn ask(&self, path: &str, token: &str) -> (u16, Value) {
+        let authorization = format!("Bearer {token}");
         let mut connection = Connection::open(&self.address).unwrap();
         let (status, body) = connection.send("GET", path, &[("authorization", &authorization)], b"").unwrap();
-        assert_eq!(status, 200, "{path}: {}", String::from_utf8_lossy(&body));
-        serde_json::from_slice(&body).unwrap()
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    /// All deliveries of a provider that the filter takes (`&status=applied`), page by page.
+    pub fn deliveries(&self, provider: &str, filter: &str) -> Vec<Value> {
+        let mut pages = Pages::of(format!("/webhooks/deliveries/{provider}?limit=500{filter}"));
+        while let Some(path) = pages.wanted() {
+            pages.read(&self.get(&path));
+        }
+        pages.deliveries
     }
 
     /// Waits until nothing is pending. The figures may still be behind: they follow the table.
@@ -135,24 +205,29 @@ impl Server {
 
     /// Waits until `/webhooks/health` is as it must become.
     pub fn health_when(&self, is_so: impl Fn(&Value) -> bool) -> Value {
-        let started = std::time::Instant::now();
+        self.when("/webhooks/health", is_so)
+    }
+
+    /// Waits until what is there is as it must become.
+    pub fn when(&self, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        let started = Instant::now();
         loop {
-            let health = self.get("/webhooks/health");
-            if is_so(&health) {
-                return health;
+            let now = self.get(path);
+            if is_so(&now) {
+                return now;
             }
-            assert!(started.elapsed() < Duration::from_secs(60), "it comes to that: {health}");
+            assert!(started.elapsed() < PATIENCE, "it comes to that: {now}");
             std::thread::sleep(Duration::from_millis(50));
         }
     }
 
     /// Runs a `tillwatch` command against it: success, and what it printed.
     pub fn command(&self, arguments: &[&str]) -> (bool, String) {
-        let output = Command::new(built("tillwatch", "tillwatch"))
+        let output = tillwatch()
             .args(arguments)
             .env("TILLWATCH_URL", format!("http://{}", self.address))
             .env("TILLWATCH_TOKEN", &self.token)
-            .env("TILLWATCH_SECRETS", self.data.join("secrets.json"))
+            .env("TILLWATCH_SECRETS", &self.secrets)
             .output()
             .unwrap();
         let text = [output.stdout, output.stderr].concat();
@@ -187,15 +262,34 @@ impl Connection {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> std::io::Result<(u16, Vec<u8>)> {
-        let mut request =
-            format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n", body.len());
+        self.begin(method, path, headers, &format!("content-length: {}", body.len()))?;
+        self.write(body)?;
+        self.answer()
+    }
+
+    /// Sends a request's head, which says by this header how its body comes.
+    pub fn begin(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        framing: &str,
+    ) -> std::io::Result<()> {
+        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n{framing}\r\n");
         for (name, value) in headers {
-            request.push_str(&format!("{name}: {value}\r\n"));
+            head.push_str(&format!("{name}: {value}\r\n"));
         }
-        request.push_str("\r\n");
-        let stream = self.0.get_mut();
-        stream.write_all(request.as_bytes())?;
-        stream.write_all(body)?;
+        head.push_str("\r\n");
+        self.write(head.as_bytes())
+    }
+
+    /// Sends bytes as they are.
+    pub fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.0.get_mut().write_all(bytes)
+    }
+
+    /// Reads an answer: status and body.
+    pub fn answer(&mut self) -> std::io::Result<(u16, Vec<u8>)> {
         let mut line = String::new();
         self.0.read_line(&mut line)?;
         let ended = || std::io::Error::from(std::io::ErrorKind::UnexpectedEof);

@@ -38,7 +38,26 @@ pub fn signed(name: &str, headers: Headers, body: Vec<u8>, at: Timestamp, settin
     Sent { provider: name.to_owned(), headers, body }
 }
 
+/// The body of a payment of Square's in this state at this time.
+pub fn square_payment(id: &str, status: &str, cents: u32, updated_at: Timestamp, event: &str) -> Vec<u8> {
+    serde_json::json!({
+        "merchant_id": "M1", "type": "payment.updated", "event_id": event, "created_at": updated_at.to_string(),
+        "data": {"type": "payment", "id": id, "object": {"payment": {
+            "id": id, "status": status, "created_at": "2026-11-23T22:00:00Z", "updated_at": updated_at.to_string(),
+            "total_money": {"amount": cents, "currency": "USD"},
+        }}},
+    })
+    .to_string()
+    .into_bytes()
+}
+
 impl Sent {
+    /// The ids that its events must have.
+    pub fn event_ids(&self) -> Vec<String> {
+        let events = provider(&self.provider).parse(&self.headers, &self.body).expect("it can be read");
+        events.into_iter().map(|event| event.dedupe.event_id().to_string()).collect()
+    }
+
     /// The event that API Gateway makes of it.
     pub fn event(&self) -> ApiGatewayV2httpRequest {
         let mut event = ApiGatewayV2httpRequest::default();

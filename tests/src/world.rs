@@ -18,12 +18,14 @@ use tillwatch_domain::retry::RetryPolicy;
 use tillwatch_platform::clock::Clock;
 use tillwatch_platform::metrics::Metrics;
 use tillwatch_platform::payloads::{Folder, Payloads};
+use tillwatch_platform::queue::QueueError;
 use tillwatch_platform::secrets::{Secrets, SecretsError};
 use tillwatch_platform::table::LocalEndpoint;
 use tillwatch_providers::Settings;
 
 use crate::faults::{Faults, Faulty};
 use crate::meter::Meter;
+use crate::pages::Pages;
 use crate::sender::{Sent, json};
 
 /// The operator's token of every world.
@@ -79,6 +81,7 @@ pub struct World {
     pub meter: Arc<Meter>,
     /// The metrics of the present process.
     pub metrics: Arc<Metrics>,
+    policy: RetryPolicy,
     stack: Option<Arc<Stack>>,
     payloads: Option<Arc<dyn Payloads>>,
 }
@@ -98,6 +101,11 @@ fn secret(provider: &str) -> Value {
 impl World {
     /// A new world in which nothing has happened yet.
     pub async fn new() -> Self {
+        Self::with_policy(RetryPolicy::default()).await
+    }
+
+    /// The same, where failed messages are tried again by another policy.
+    pub async fn with_policy(policy: RetryPolicy) -> Self {
         let temporary = tempfile::tempdir().unwrap();
         let mut world = Self {
             folder: temporary.path().join("data"),
@@ -108,6 +116,7 @@ impl World {
             faults: Arc::default(),
             meter: Arc::default(),
             metrics: Arc::new(Metrics::kept()),
+            policy,
             stack: None,
             payloads: None,
         };
@@ -129,7 +138,7 @@ impl World {
         let queues = Queues::open(&data, &now).await.unwrap();
         let storage = Storage::open(queues, &data, now).await.unwrap();
         self.data = Some(data);
-        self.faults = Arc::default();
+        self.faults = Arc::new(self.faults.of_next_process());
         let faults = self.faults.clone();
         let payloads = self.payloads.clone();
         let payloads = payloads.unwrap_or_else(|| Arc::new(Folder::new(self.folder.join("payloads"))));
@@ -149,13 +158,19 @@ impl World {
             payloads: Arc::new(Faulty::<dyn Payloads> { faults: faults.clone(), port: payloads }),
             secrets: Arc::new(Faulty::<dyn Secrets> { faults, port: secrets }),
             metrics: self.metrics.clone(),
-            policy: RetryPolicy::default(),
+            policy: self.policy,
         })));
     }
 
     /// Starts the next process with another store for large payloads.
     pub async fn restart_with_payloads(&mut self, payloads: Arc<dyn Payloads>) {
         self.payloads = Some(payloads);
+        self.restart().await;
+    }
+
+    /// Starts the next process with another policy for failed messages.
+    pub async fn restart_with_policy(&mut self, policy: RetryPolicy) {
+        self.policy = policy;
         self.restart().await;
     }
 
@@ -184,22 +199,46 @@ impl World {
         self.send(sent).await.status_code
     }
 
-    /// Processes and counts what is there now, until nothing is left to be received. Failures end it early, as they end
-    /// a process' turn.
-    pub async fn work(&self) {
+    /// Processes and counts what is there now, until nothing is left to be received; whether it came to that. Failures that
+    /// the test means end it early, as they end a process' turn.
+    pub async fn work(&self) -> bool {
+        let mut all_done = true;
         for dead_letters in [false, true] {
-            while let Ok(1..) = self.stack().process_batch(dead_letters).await {}
+            while let Some(1..) = self.counted(self.stack().process_batch(dead_letters).await, &mut all_done)
+            {
+            }
         }
-        while let Ok(1..) = self.stack().roll_up_batch().await {}
+        while let Some(1..) = self.counted(self.stack().roll_up_batch().await, &mut all_done) {}
+        all_done
+    }
+
+    fn counted(&self, result: Result<usize, QueueError>, all_done: &mut bool) -> Option<usize> {
+        let count = self.meant(result);
+        *all_done &= count.is_some();
+        count
+    }
+
+    /// Lets so much time pass, and then a minute's turn begin: the heartbeat is sent, and the work done.
+    pub async fn turn(&self, span: Duration) {
+        self.pass(span);
+        self.meant(self.stack().heartbeat(self.now()).await);
+        self.work().await;
     }
 
     /// Lets so much time pass that everything in flight, waiting for another attempt or due has its turn, and does the
     /// work.
     pub async fn settle(&self) {
         for _ in 0..3 {
-            self.pass(Duration::from_secs(4_000));
-            let _ = self.stack().heartbeat(self.now()).await;
-            self.work().await;
+            self.turn(Duration::from_secs(4_000)).await;
+        }
+    }
+
+    /// What came of it; none, if it failed and the test means something to fail.
+    fn meant<T>(&self, result: Result<T, QueueError>) -> Option<T> {
+        match result {
+            Ok(done) => Some(done),
+            Err(_) if self.faults.are_meant() => None,
+            Err(error) => panic!("nothing was to fail: {error}"),
         }
     }
 
@@ -232,19 +271,14 @@ impl World {
 
     /// All deliveries of a provider, page by page.
     pub async fn deliveries(&self, provider: &str) -> Vec<Value> {
-        let mut all = Vec::new();
-        let mut cursor = String::new();
-        loop {
-            let page = self.get(&format!("/webhooks/deliveries/{provider}?limit=500{cursor}")).await;
-            all.extend(page["deliveries"].as_array().unwrap().iter().cloned());
-            match page["next"].as_str() {
-                Some(next) => cursor = format!("&cursor={next}"),
-                None => return all,
-            }
+        let mut pages = Pages::of(format!("/webhooks/deliveries/{provider}?limit=500"));
+        while let Some(path) = pages.wanted() {
+            pages.read(&self.get(&path).await);
         }
+        pages.deliveries
     }
 
-    /// A provider's figures.
+    /// A provider's figures of the last day.
     pub async fn health(&self, provider: &str) -> Value {
         self.get("/webhooks/health").await["providers"][provider].clone()
     }

@@ -1,0 +1,98 @@
+//! Prints what the code needs of its deployment, as it is found by running it, for `.ci/template` to hold template.yaml to:
+//! the tables, the queues' numbers, the heartbeat's message, and every metric with its dimensions.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tillwatch::embedded::{DataFolder, Now};
+use tillwatch::ports::{Queues, Storage};
+use tillwatch::stack::{BATCH, PROCESSOR_TIMEOUT, VISIBILITY};
+use tillwatch_platform::queue::Outgoing;
+use tillwatch_platform::table::schema;
+use tillwatch_tests::sender::{sample, signed};
+use tillwatch_tests::world::{World, settings};
+use tillwatch_workflows::envelope::Message;
+
+/// What the template calls the time at which a heartbeat is sent.
+const SCHEDULED: &str = "<aws.scheduler.scheduled-time>";
+
+#[expect(clippy::print_stdout, reason = "it prints")]
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let deployment = json!({
+        "tables": {
+            "Table": [schema::main_table("-"), schema::time_to_live("-")],
+            "FiguresTable": [schema::figures_table("-"), schema::time_to_live("-")],
+        },
+        "batch": BATCH,
+        "visibility": VISIBILITY.as_secs(),
+        "processor_timeout": PROCESSOR_TIMEOUT.as_secs(),
+        "dead_after": dead_after().await,
+        "heartbeat": Message::Heartbeat { at: SCHEDULED.to_owned() }.to_text(),
+        "providers": tillwatch_providers::ALL.iter().map(|provider| provider.name()).collect::<Vec<_>>(),
+        "metrics": metrics().await,
+    });
+    println!("{deployment}");
+}
+
+/// After how many receptions a message is a dead letter.
+async fn dead_after() -> u32 {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = DataFolder::open(folder.path()).expect("the folder is opened");
+    let clock = Arc::new(AtomicI64::new(0));
+    let now: Now = Arc::new({
+        let clock = Arc::clone(&clock);
+        move || clock.load(Ordering::SeqCst)
+    });
+    let queues = Queues::open(&data, &now).await.expect("the queues are opened");
+    let storage = Storage::open(queues, &data, now).await.expect("the tables are opened");
+    let message = Outgoing { body: "any".to_owned(), group: "any".to_owned(), delay: Duration::ZERO };
+    storage.events.send(message).await.expect("it is sent");
+    let mut receptions = 0;
+    while !storage.events.receive(1, Duration::from_secs(1)).await.expect("it is received").is_empty() {
+        receptions += 1;
+        clock.fetch_add(1_000, Ordering::SeqCst);
+    }
+    receptions
+}
+
+/// Every metric that there can be an alarm on, as the format has it, without values and time.
+async fn metrics() -> BTreeSet<String> {
+    let world = World::new().await;
+    for provider in tillwatch_providers::ALL {
+        let (name, settings) = (provider.name(), settings(provider.name()));
+        let request = sample(name, provider.sample_kinds()[0], 1, world.now(), &settings);
+        let mut forged = request.clone();
+        forged.body.push(b' ');
+        let unreadable = request.headers.iter().filter(|(header, _)| !header.contains("signature"));
+        let unreadable = unreadable.filter(|(header, _)| !header.contains("hmac")).collect();
+        let unreadable = signed(name, unreadable, b"{".to_vec(), world.now(), &settings);
+        for sent in [request, forged, unreadable] {
+            world.send(&sent).await;
+        }
+    }
+    let unknown = Outgoing { body: "no envelope".into(), group: "any".into(), delay: Duration::ZERO };
+    world.stack().ports().events.send(unknown).await.expect("it is sent");
+    // Attempts are repeated as long as records fail.
+    world.faults.down(|step| step.starts_with("table.") && step.contains("R#"));
+    world.work().await;
+    world.faults.up();
+    for _ in 0..20 {
+        world.turn(Duration::from_hours(1)).await;
+    }
+    let lines = world.metrics.lines();
+    lines.iter().map(|line| described(serde_json::from_str(line).expect("a line is JSON"))).collect()
+}
+
+fn described(mut line: Value) -> String {
+    let mut described = line["_aws"]["CloudWatchMetrics"].take();
+    for dimension in ["provider", "outcome"] {
+        if line[dimension].is_string() {
+            described[0][dimension] = line[dimension].take();
+        }
+    }
+    described[0].to_string()
+}
