@@ -141,7 +141,7 @@ async fn a_message_that_became_a_dead_letter_is_parked() {
     let world = World::new().await;
     accepted(&world, 1).await;
     // The processor dies each time before it can say anything.
-    for _ in 0..51 {
+    for _ in 0..201 {
         world.stack().ports().events.receive(10, Duration::from_secs(1)).await.unwrap();
         world.pass(Duration::from_secs(2));
     }
