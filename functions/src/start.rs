@@ -91,7 +91,7 @@ pub fn processor() -> Result<(), Error> {
             payloads: Arc::new(Bucket::new(&config, environment.payload_bucket()?)),
             clock: Arc::new(SystemClock),
             metrics: Arc::new(Metrics::stdout(&environment.stage())),
-            policy: RetryPolicy::default(),
+            policy: RetryPolicy::with_attempts(environment.attempts()?),
         };
         let handler = Handler { processor: Arc::new(processor), events, dead_letters };
         let handler = &handler;

@@ -78,6 +78,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 async fn serve(arguments: Arguments) -> Result<(), Failure> {
     let token = secrets::from_environment(optional("TILLWATCH_TOKEN"))?;
+    let policy = RetryPolicy::with_attempts(Environment.attempts()?);
     let folder = DataFolder::open(&arguments.data)?;
     let address = SocketAddr::new(arguments.host, arguments.port);
     let listener = TcpListener::bind(address)
@@ -104,7 +105,7 @@ async fn serve(arguments: Arguments) -> Result<(), Failure> {
     let (alarm, alarmed) = oneshot::channel();
     let work = std::thread::Builder::new().name("work".to_owned()).spawn({
         let stopping = stopping.clone();
-        move || background(queues, &folder, secrets, stopping, ready, alarm)
+        move || background(queues, &folder, secrets, policy, stopping, ready, alarm)
     })?;
     let stack = stack.await.map_err(|_| "the tables could not be opened")??;
     Introduction { url, data: arguments.data, secrets: secrets_path, token }.print();
@@ -140,6 +141,7 @@ fn background(
     queues: Queues,
     folder: &DataFolder,
     secrets: Arc<LocalSecrets>,
+    policy: RetryPolicy,
     stopping: watch::Receiver<bool>,
     ready: oneshot::Sender<Result<Arc<Stack>, Failure>>,
     alarm: oneshot::Sender<()>,
@@ -172,7 +174,7 @@ fn background(
             payloads: Arc::new(payloads.clone()),
             secrets,
             metrics: Arc::new(Metrics::off()),
-            policy: RetryPolicy::default(),
+            policy,
         }));
         let mut running = JoinSet::new();
         for poller in 0..=POLLERS {

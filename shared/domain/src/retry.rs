@@ -33,6 +33,14 @@ impl Default for RetryPolicy {
     }
 }
 
+impl RetryPolicy {
+    /// The default one, with another number of attempts if there is one.
+    pub fn with_attempts(attempts: Option<u32>) -> Self {
+        let default = Self::default();
+        Self { attempts: attempts.unwrap_or(default.attempts), ..default }
+    }
+}
+
 /// What becomes of a message after a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {

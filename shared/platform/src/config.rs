@@ -36,6 +36,16 @@ impl Environment {
         optional("TILLWATCH_LOG").unwrap_or_else(|| "info".to_owned())
     }
 
+    /// How many attempts are made to process an event before it is parked; none: as many as by default.
+    pub fn attempts(self) -> Result<Option<u32>, ConfigError> {
+        let name = "TILLWATCH_ATTEMPTS";
+        let Some(text) = optional(name) else { return Ok(None) };
+        match text.parse() {
+            Ok(attempts @ 1..=1_000) => Ok(Some(attempts)),
+            _ => Err(ConfigError { name: name.to_owned(), problem: "must be a whole number from 1 to 1000" }),
+        }
+    }
+
     /// The URL of the queue of events.
     pub fn queue_url(self) -> Result<String, ConfigError> {
         required("TILLWATCH_QUEUE_URL")
