@@ -4,8 +4,10 @@
 
 mod flows {
     mod api;
+    mod counting;
     mod faults;
     mod metrics;
     mod receiving;
     mod taking_effect;
+    mod time_out;
 }

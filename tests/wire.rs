@@ -7,6 +7,7 @@ mod wire {
     mod deployment;
     mod emulators;
     mod faults;
+    mod samples;
     mod table;
     mod webhooks;
 }

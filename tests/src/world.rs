@@ -23,6 +23,7 @@ use tillwatch_platform::secrets::{Secrets, SecretsError};
 use tillwatch_platform::table::LocalEndpoint;
 use tillwatch_providers::Settings;
 
+use crate::described::assert_described;
 use crate::faults::{Faults, Faulty};
 use crate::meter::Meter;
 use crate::pages::Pages;
@@ -189,9 +190,11 @@ impl World {
         self.clock.0.fetch_add(i64::try_from(span.as_millis()).unwrap(), Ordering::SeqCst);
     }
 
-    /// Sends a request; its answer.
+    /// Sends a request; its answer, which is as the API's description says.
     pub async fn send(&self, sent: &Sent) -> ApiGatewayV2httpResponse {
-        self.stack().http(sent.event()).await
+        let answer = self.stack().http(sent.event()).await;
+        assert_described("POST", &format!("/webhooks/{}", sent.provider), answer.status_code, &json(&answer));
+        answer
     }
 
     /// Sends a request; the status of its answer.
@@ -242,7 +245,7 @@ impl World {
         }
     }
 
-    /// An operator's request; status and body.
+    /// An operator's request; status and body, which are as the API's description says.
     pub async fn ask(&self, method: &str, path_and_query: &str) -> (i64, Value) {
         self.ask_as(method, path_and_query, Some(TOKEN)).await
     }
@@ -259,7 +262,9 @@ impl World {
             event.headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
         }
         let answer = self.stack().http(event).await;
-        (answer.status_code, json(&answer))
+        let body = json(&answer);
+        assert_described(method, path, answer.status_code, &body);
+        (answer.status_code, body)
     }
 
     /// An operator's request that must succeed.

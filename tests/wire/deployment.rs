@@ -51,7 +51,7 @@ fn parsed(path: PathBuf) -> Value {
 }
 
 /// The event of `events/` for a function.
-fn event(name: &str) -> Value {
+pub(crate) fn event(name: &str) -> Value {
     parsed(root().join("events").join(name))
 }
 
@@ -67,7 +67,12 @@ pub(crate) fn settings() -> Settings {
 
 /// A payment of Square's, signed.
 pub(crate) fn payment() -> Sent {
-    sample("square", "payment.updated", 1, SystemClock.now(), &settings())
+    payment_number(1)
+}
+
+/// Another one.
+pub(crate) fn payment_number(number: u64) -> Sent {
+    sample("square", "payment.updated", number, SystemClock.now(), &settings())
 }
 
 /// The id of the payment that a request tells of.
@@ -112,6 +117,23 @@ impl Deployment {
         &self.environments[function][name]
     }
 
+    /// What the function that the template calls `name` answers to this event.
+    pub(crate) async fn answer(&self, name: &str, binary: &str, event: &Value) -> Value {
+        let started;
+        let function = match binary {
+            "webhook-square" => &self.webhook,
+            "processor" => &self.processor,
+            "rollup" => &self.rollup,
+            "console" => &self.console,
+            _ => {
+                let variables = &self.environments[name];
+                started = Function::start(binary, variables, &self.aws.endpoint, self.folder.path());
+                &started
+            }
+        };
+        function.invoke(event).await
+    }
+
     /// Gives a secret its value, as an operator does.
     pub(crate) async fn put_secret(&self, name: &str) {
         let input = json!({
@@ -129,6 +151,13 @@ impl Deployment {
             event[part] = posted[part].clone();
         }
         Answer::of(&self.webhook.invoke(&event).await)
+    }
+
+    /// Puts a text on the queue that no function has written.
+    pub(crate) async fn send(&self, text: &str) {
+        let input =
+            json!({"QueueUrl": self.variable("Processor", "TILLWATCH_QUEUE_URL"), "MessageBody": text});
+        self.aws.call("AmazonSQS.SendMessage", &input).await;
     }
 
     /// Receives this many messages, as one batch for the processor.
@@ -220,15 +249,15 @@ impl Deployment {
             let from = json!({"ShardIterator": self.places[shard]});
             let mut read = self.aws.call("DynamoDBStreams_20120810.GetRecords", &from).await;
             self.places.insert(shard.to_owned(), read["NextShardIterator"].take());
-            // As the template's filter says.
-            let records: Vec<_> = read["Records"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .filter(|record| {
-                    record["eventName"] != "REMOVE" && record["dynamodb"]["Keys"]["sk"]["S"] == "E"
-                })
-                .collect();
+            // As the template's filters say.
+            let is_wanted = |record: &&Value| {
+                let key = |name: &str| record["dynamodb"]["Keys"][name]["S"].as_str().unwrap_or_default();
+                match record["eventName"].as_str() {
+                    Some("REMOVE") => key("pk").starts_with("E#req_"),
+                    _ => key("sk") == "E",
+                }
+            };
+            let records: Vec<_> = read["Records"].as_array().unwrap().iter().filter(is_wanted).collect();
             if !records.is_empty() {
                 windows.push(json!({
                     "Records": records,

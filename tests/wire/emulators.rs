@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use reqwest::Client;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// How long a process may take to start, or the machine to do anything else.
@@ -105,19 +106,18 @@ impl Process {
 }
 
 /// The processes that this one has started.
-fn children(process: u32) -> Vec<String> {
+fn children(process: u32) -> Vec<Pid> {
     let threads = Path::new("/proc").join(process.to_string()).join("task").read_dir();
     let lists = threads.into_iter().flatten().map(|thread| thread.unwrap().path().join("children"));
     let text: String = lists.map(|list| std::fs::read_to_string(list).unwrap_or_default()).collect();
-    text.split_whitespace().map(str::to_owned).collect()
+    text.split_whitespace().filter_map(|id| Pid::from_raw(id.parse().ok()?)).collect()
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
         // First what it started: a function in the middle of an event would not notice that its runtime has gone.
-        let children = children(self.child.id());
-        if !children.is_empty() {
-            let _ = Command::new("kill").arg("-KILL").args(children).status();
+        for child in children(self.child.id()) {
+            let _ = kill_process(child, Signal::KILL);
         }
         let _ = self.child.kill();
         let _ = self.child.wait();

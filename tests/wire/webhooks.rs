@@ -6,7 +6,7 @@ use tillwatch_platform::clock::{Clock as _, SystemClock};
 use tillwatch_providers::Headers;
 use tillwatch_tests::sender::signed;
 
-use super::deployment::{Deployment, payment, payment_id, settings};
+use super::deployment::{Deployment, payment, payment_id, payment_number, settings};
 use super::emulators::PATIENCE;
 
 #[tokio::test]
@@ -39,6 +39,30 @@ async fn a_webhook_sent_three_times_and_delivered_and_counted_twice_takes_effect
         deployment.roll_up(&window).await;
     }
     deployment.shows_once(&sent).await;
+}
+
+#[tokio::test]
+async fn a_poison_message_fails_alone_and_its_batch_mates_take_effect() {
+    let mut deployment = Deployment::ready().await;
+    let sent = [payment(), payment_number(2)];
+    for one in &sent {
+        assert_eq!(deployment.post(one).await.status, 200);
+    }
+    // A newer version may have written it: it waits for one.
+    let poison = r#"{"v":9,"kind":"riddle"}"#;
+    deployment.send(poison).await;
+    let batch = deployment.receive(3).await;
+    let messages = batch["Records"].as_array().unwrap();
+    let (poison, good): (Vec<_>, Vec<_>) = messages.iter().partition(|message| message["body"] == poison);
+    assert_eq!(deployment.deliver(&batch).await, [poison[0]["messageId"].clone()]);
+    deployment.delete(&json!({ "Records": good })).await;
+    deployment.count().await;
+    let deliveries = deployment.deliveries().await;
+    assert_eq!(deliveries.len(), 2, "{deliveries:?}");
+    for one in &sent {
+        assert_eq!(deployment.record(&payment_id(one)).await["status"], "completed");
+    }
+    assert_eq!(deployment.figures().await["applied"], json!(2));
 }
 
 #[tokio::test]

@@ -1,0 +1,45 @@
+//! The sample events of `events/`, as they are: what `sam local invoke` shows whoever tries a function.
+
+use serde_json::{Value, json};
+
+use super::deployment::{Deployment, event};
+
+fn body(answer: &Value) -> Value {
+    serde_json::from_str(answer["body"].as_str().unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn every_function_answers_its_sample_event() {
+    let deployment = Deployment::ready().await;
+    for (provider, function) in
+        [("square", "WebhookSquare"), ("shopify", "WebhookShopify"), ("stripe", "WebhookStripe")]
+    {
+        deployment.put_secret(provider).await;
+        let binary = format!("webhook-{provider}");
+        let answer = deployment.answer(function, &binary, &event(&format!("{binary}.json"))).await;
+        assert_eq!(answer["statusCode"], 200, "{binary}: {answer}");
+        assert!(body(&answer)["id"].as_str().unwrap().starts_with("req_"), "{binary}: {answer}");
+    }
+    let answer = deployment.answer("Processor", "processor", &event("processor.json")).await;
+    assert_eq!(answer, json!({"batchItemFailures": []}));
+    let answer = deployment.answer("Rollup", "rollup", &event("rollup.json")).await;
+    assert_eq!(answer, json!({"state": {}}));
+    let answer = deployment.answer("Console", "console", &event("console.json")).await;
+    assert_eq!(answer["statusCode"], 200, "{answer}");
+    let names: Vec<_> = body(&answer)["providers"].as_object().unwrap().keys().cloned().collect();
+    for provider in tillwatch_providers::ALL {
+        assert!(names.contains(&provider.name().to_owned()), "{names:?}");
+    }
+}
+
+#[test]
+fn every_function_has_a_sample_event_and_every_sample_a_function() {
+    let listed = |folder: &str, ending: &str| -> Vec<String> {
+        let folder = super::emulators::root().join(folder);
+        let names = folder.read_dir().unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = names.map(|name| name.trim_end_matches(ending).to_owned()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(listed("events", ".json"), listed("functions/src/bin", ".rs"));
+}
