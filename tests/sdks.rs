@@ -16,6 +16,8 @@ use tillwatch_providers::{Headers, Request, Settings};
 use tillwatch_tests::process::{Connection, Server};
 use tillwatch_tests::sender::{Sent, provider, sample};
 
+/// The providers whose libraries judge; `sdks/judge.mjs` has one of each.
+const JUDGED: [&str; 3] = ["square", "shopify", "stripe"];
 const KEY: &str = "key-of-the-sdk-tests";
 const URL: &str = "https://hooks.example.com/webhooks/square";
 const NOW: i64 = 1_795_474_980;
@@ -129,7 +131,7 @@ fn tampered(sent: &Sent) -> Vec<(String, Sent)> {
 #[test]
 fn the_providers_libraries_believe_what_is_believed_here_and_nothing_else() {
     let mut judge = Judge::start();
-    for one in tillwatch_providers::ALL {
+    for one in JUDGED.map(provider) {
         for (number, kind) in (0..).zip(one.sample_kinds()) {
             let sent = sample(one.name(), kind, number, now(), &settings());
             assert!(judge.believes(&sent), "{} believes {kind}", one.name());

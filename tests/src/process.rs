@@ -92,7 +92,15 @@ impl Server {
 
     /// The same, optimised: for measuring.
     pub fn start_release(data: &Path) -> Self {
-        Self::of(quiet(Command::new(build("tillwatch", "tillwatch", &["--release"]))), data, None)
+        Self::of(
+            quiet(Command::new(build(
+                "tillwatch",
+                "tillwatch", // With the features that `load` has brought along, so that nothing is built twice.
+                &["--release", "--package", "tillwatch-tests"],
+            ))),
+            data,
+            None,
+        )
     }
 
     /// Starts one with secrets from another file.
