@@ -1,6 +1,7 @@
 //! The rules that every provider keeps. A provider that is added to `tillwatch_providers::ALL` is held to them as it is.
 
 mod believed;
+mod complete;
 mod format;
 mod parsing;
 mod properties;

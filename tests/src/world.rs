@@ -221,10 +221,11 @@ impl World {
         count
     }
 
-    /// Lets so much time pass, and then a minute's turn begin: the heartbeat is sent, and the work done.
+    /// Lets so much time pass, and then a minute begin: the heartbeat is sent, what floods shed is told, and the work done.
     pub async fn turn(&self, span: Duration) {
         self.pass(span);
         self.meant(self.stack().heartbeat(self.now()).await);
+        self.stack().tell_shed(self.now()).await;
         self.work().await;
     }
 

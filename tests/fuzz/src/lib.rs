@@ -1,4 +1,4 @@
-//! What the fuzz targets try, one target a parser and a header parser. `.ci/fuzz` builds and runs them.
+//! What the fuzz targets try, one target for each thing that is read. `.ci/fuzz` builds and runs them.
 //!
 //! A target fails by panicking.
 #![expect(clippy::missing_panics_doc, reason = "panicking is what they are for")]
@@ -8,6 +8,8 @@ use std::sync::OnceLock;
 use jiff::Timestamp;
 use tillwatch_domain::{Currency, Money};
 use tillwatch_providers::{Headers, Provider, Request, Settings};
+use tillwatch_workflows::envelope::Message;
+use tillwatch_workflows::payload;
 
 /// Parses the input as a body, under the headers of each event type that the provider can send.
 pub fn parse(provider: &dyn Provider, input: &[u8]) {
@@ -50,4 +52,34 @@ pub fn money(input: &[u8]) {
         "written otherwise than it was read"
     );
     assert_eq!(money.plus(Money::from_minor(0, currency)), Ok(money), "nothing was added");
+}
+
+/// Reads the input as a message of the queue; one that is read is written and read again as itself, and what it says of its
+/// payload can be kept.
+pub fn envelope(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    let Ok(message) = Message::from_text(text) else { return };
+    assert_eq!(
+        Message::from_text(&message.to_text()),
+        Ok(message.clone()),
+        "written otherwise than it was read"
+    );
+    if let Message::Request(envelope) = message
+        && let Ok(kept) = envelope.payload.for_table()
+    {
+        let again = tillwatch_workflows::envelope::Payload::from_table(&kept);
+        assert_eq!(again.for_table().ok(), Some(kept), "kept otherwise than it came");
+    }
+}
+
+/// Unpacks the input as each provider's stored headers and body, and as nobody's; what is unpacked is packed and unpacked
+/// again as itself.
+pub fn payload(input: &[u8]) {
+    let _ = payload::unpack(None, input);
+    for provider in tillwatch_providers::ALL.iter().copied() {
+        if let Ok((headers, body)) = payload::unpack(Some(provider), input) {
+            let packed = payload::pack(provider, &headers, &body);
+            assert_eq!(payload::unpack(Some(provider), &packed), Ok((headers, body)), "packed otherwise");
+        }
+    }
 }
