@@ -185,8 +185,7 @@ impl Scenario for Flood {
                 ("payment.updated", &["applied"], 2..=2),
                 ("", &["rejected"], CAP + 1..=CAP + above),
             ],
-            // A number that was sent and whose answer was lost is sent again.
-            rejected: Some(least..=CAP + above + SHED),
+            rejected: Some(least..=CAP + above),
             records: vec![
                 ExpectedRecord::completed("payments/square/pay0000000000000000001ZY", 101),
                 ExpectedRecord::completed("payments/square/pay0000000000000000002ZY", 102),

@@ -73,6 +73,16 @@ async fn what_makes_no_sense_is_refused_with_what_and_how_to_mend_it() {
 }
 
 #[tokio::test]
+async fn a_query_that_makes_no_sense_is_refused_as_described_on_every_path() {
+    let world = World::new().await;
+    for path in PATHS {
+        let method = if path.contains("retry") { "POST" } else { "GET" };
+        let (status, body) = world.ask(method, &format!("{path}?limit=1&limit=2")).await;
+        assert_eq!((status, &body["type"]), (400, &json!("urn:tillwatch:problem:bad-parameter")), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn pages_hold_every_delivery_once_newest_first_across_days() {
     let world = World::new().await;
     for number in 0..60 {
