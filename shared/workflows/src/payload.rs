@@ -110,10 +110,10 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_an_error_and_not_a_panic() {
+    fn what_is_cut_short_is_an_error_and_no_damage_is_a_panic() {
         let packed = pack(square(), &Headers::new(), b"{\"a\":1}");
         for end in 0..packed.len() {
-            let _ = unpack(Some(square()), &packed[..end]);
+            assert!(unpack(Some(square()), &packed[..end]).is_err(), "cut at {end}");
         }
         for at in 0..packed.len() {
             let mut damaged = packed.clone();

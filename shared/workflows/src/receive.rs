@@ -217,16 +217,14 @@ impl Receiver {
     }
 
     /// Has the numbers of rejected requests above the cap counted, when their minute is over. What can't be sent now is
-    /// told later.
+    /// told later, under the same id: it may have arrived after all.
     pub async fn tell_shed(&self, now: Timestamp) {
-        let shed = self.cap().take_shed(now);
-        for (cause, count, since) in shed {
-            let id = RequestId::new(now, entropy::bytes());
-            let provider = self.provider.name().to_owned();
-            let shed = Shed { id, provider, received_ms: since.as_millisecond(), cause, count };
-            if let Err(error) = self.send(Message::Shed(shed)).await {
-                tracing::warn!(error, count, "a number of rejected requests is not recorded yet");
-                self.cap().put_back(cause, count, since);
+        let provider = self.provider.name();
+        let shed = self.cap().take_shed(provider, now);
+        for shed in shed {
+            if let Err(error) = self.send(Message::Shed(shed.clone())).await {
+                tracing::warn!(error, shed.count, "a number of rejected requests is not recorded yet");
+                self.cap().untold.push(shed);
             }
         }
     }
@@ -307,6 +305,8 @@ struct Cap {
     kept: u32,
     by_source: HashMap<String, u32>,
     shed: HashMap<Cause, (i64, Option<Timestamp>)>,
+    /// Numbers whose sending failed.
+    untold: Vec<Shed>,
 }
 
 impl Cap {
@@ -329,27 +329,26 @@ impl Cap {
         false
     }
 
-    fn put_back(&mut self, cause: Cause, count: i64, since: Timestamp) {
-        let (sum, first) = self.shed.entry(cause).or_default();
-        *sum += count;
-        *first = Some(first.map_or(since, |first| first.min(since)));
-    }
-
-    /// Numbers of earlier minutes, to be told once.
-    fn take_shed(&mut self, now: Timestamp) -> Vec<(Cause, i64, Timestamp)> {
-        if self.shed.is_empty() {
+    /// Numbers of earlier minutes, to be told once; and those that could not be told before.
+    fn take_shed(&mut self, provider: &str, now: Timestamp) -> Vec<Shed> {
+        if self.shed.is_empty() && self.untold.is_empty() {
             return Vec::new();
         }
         let minute = now.as_second().div_euclid(60);
-        let old = |since: Option<Timestamp>| since.filter(|at| at.as_second().div_euclid(60) < minute);
-        let told: Vec<_> = self
-            .shed
-            .iter()
-            .filter_map(|(cause, (count, since))| Some((*cause, *count, old(*since)?)))
-            .collect();
-        for (cause, ..) in &told {
-            self.shed.remove(cause);
-        }
+        let mut told = std::mem::take(&mut self.untold);
+        self.shed.retain(|cause, (count, since)| {
+            let over = since.filter(|at| at.as_second().div_euclid(60) < minute);
+            if let Some(since) = over {
+                told.push(Shed {
+                    id: RequestId::new(now, entropy::bytes()),
+                    provider: provider.to_owned(),
+                    received_ms: since.as_millisecond(),
+                    cause: *cause,
+                    count: *count,
+                });
+            }
+            over.is_none()
+        });
         told
     }
 }
@@ -372,9 +371,11 @@ mod tests {
         let kept = (0..1_000).filter(|_| cap.keep("1.2.3.0", Cause::WrongSignature, now)).count();
         assert_eq!(kept, 60);
         assert!(cap.keep("5.6.7.0", Cause::WrongSignature, now));
-        assert!(cap.take_shed(now).is_empty());
+        assert!(cap.take_shed("square", now).is_empty());
         let later = Timestamp::from_second(1_795_475_040).unwrap();
-        assert_eq!(cap.take_shed(later), [(Cause::WrongSignature, 940, now)]);
-        assert!(cap.take_shed(later).is_empty());
+        let told = cap.take_shed("square", later);
+        assert_eq!((told.len(), told[0].cause, told[0].count), (1, Cause::WrongSignature, 940));
+        assert_eq!(told[0].received_ms, now.as_millisecond());
+        assert!(cap.take_shed("square", later).is_empty());
     }
 }

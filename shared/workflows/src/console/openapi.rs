@@ -40,11 +40,12 @@ pub fn document() -> String {
     request_body(content = String, description = "The provider's body, signed by the provider's rule"),
     responses(
         (status = 200, description = "Verified and durable"),
-        (status = 400, description = "No body, or one that can't be read", body = Problem),
-        (status = 401, description = "Not believed", body = Problem),
-        (status = 404, description = "No such provider", body = Problem),
-        (status = 413, description = "Larger than 4 MiB", body = Problem),
-        (status = 503, description = "Our fault: send it again", body = Problem),
+        (status = 400, description = "No body, or one that can't be read", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "Not believed", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such provider", body = Problem, content_type = "application/problem+json"),
+        (status = 408, description = "The body did not come in time", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "Larger than 4 MiB", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Our fault: send it again", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 #[expect(dead_code, reason = "stands for the webhook functions in the document")]
@@ -64,10 +65,10 @@ fn webhook() {}
     ),
     responses(
         (status = 200, body = DeliveryPage),
-        (status = 400, description = "A parameter makes no sense", body = Problem),
-        (status = 401, description = "No token, or a wrong one", body = Problem),
-        (status = 404, description = "No such provider", body = Problem),
-        (status = 503, description = "Not available at the moment", body = Problem),
+        (status = 400, description = "A parameter makes no sense", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No token, or a wrong one", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such provider", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Not available at the moment", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 #[expect(dead_code, reason = "stands for the route in the document")]
@@ -79,9 +80,10 @@ fn deliveries() {}
     params(("provider" = String, Path), ("id" = String, Path, description = "evt_… or req_…")),
     responses(
         (status = 200, body = DeliveryDetail),
-        (status = 401, description = "No token, or a wrong one", body = Problem),
-        (status = 404, description = "No such delivery", body = Problem),
-        (status = 503, description = "Not available at the moment", body = Problem),
+        (status = 400, description = "The path or a parameter makes no sense", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No token, or a wrong one", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such delivery", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Not available at the moment", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 #[expect(dead_code, reason = "stands for the route in the document")]
@@ -93,10 +95,11 @@ fn delivery() {}
     params(("provider" = String, Path), ("id" = String, Path, description = "evt_…")),
     responses(
         (status = 202, description = "It is on the queue", body = Retried),
-        (status = 401, description = "No token, or a wrong one", body = Problem),
-        (status = 404, description = "No such delivery", body = Problem),
-        (status = 409, description = "It has taken effect, or was never verified", body = Problem),
-        (status = 503, description = "Not available at the moment", body = Problem),
+        (status = 400, description = "The path or a parameter makes no sense", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No token, or a wrong one", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such delivery", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "It has taken effect, or was never verified", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Not available at the moment", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 #[expect(dead_code, reason = "stands for the route in the document")]
@@ -108,9 +111,9 @@ fn retry() {}
     params(("hours" = Option<u32>, Query, minimum = 1, maximum = 720, description = "How far back; 24 unless told, above 48 in whole days")),
     responses(
         (status = 200, body = Health),
-        (status = 400, description = "A parameter makes no sense", body = Problem),
-        (status = 401, description = "No token, or a wrong one", body = Problem),
-        (status = 503, description = "Not available at the moment", body = Problem),
+        (status = 400, description = "A parameter makes no sense", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No token, or a wrong one", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Not available at the moment", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 #[expect(dead_code, reason = "stands for the route in the document")]
@@ -127,9 +130,10 @@ fn health() {}
     ),
     responses(
         (status = 200, body = RecordView),
-        (status = 401, description = "No token, or a wrong one", body = Problem),
-        (status = 404, description = "No such record", body = Problem),
-        (status = 503, description = "Not available at the moment", body = Problem),
+        (status = 400, description = "The path or a parameter makes no sense", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No token, or a wrong one", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such record", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Not available at the moment", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 #[expect(dead_code, reason = "stands for the route in the document")]
