@@ -21,7 +21,7 @@ use tillwatch_workflows::process::Processor;
 use tillwatch_workflows::receive::Receiver;
 use tillwatch_workflows::signing::SettingsCache;
 use tokio::time::Instant;
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -34,11 +34,11 @@ fn block_on(main: impl Future<Output = Result<(), Error>>) -> Result<(), Error> 
 }
 
 /// Logs as JSON lines, as CloudWatch likes them.
-fn log(environment: Environment) {
-    let filter: Targets =
-        environment.log_level().parse().unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
+fn log(environment: Environment) -> Result<(), Error> {
+    let filter: Targets = environment.log_level()?.parse()?;
     let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(false);
     tracing_subscriber::registry().with(lines.with_span_list(false)).with(filter).init();
+    Ok(())
 }
 
 fn name_in(url: &str) -> String {
@@ -48,7 +48,7 @@ fn name_in(url: &str) -> String {
 /// The webhook function of one provider.
 pub fn webhook(provider: &str) -> Result<(), Error> {
     let environment = Environment;
-    log(environment);
+    log(environment)?;
     let provider = tillwatch_providers::named(provider).ok_or("there is no such provider")?;
     block_on(async {
         let config = aws::from_environment(Patience::WEBHOOK)?;
@@ -74,7 +74,7 @@ pub fn webhook(provider: &str) -> Result<(), Error> {
 /// The processor function.
 pub fn processor() -> Result<(), Error> {
     let environment = Environment;
-    log(environment);
+    log(environment)?;
     block_on(async {
         let config = aws::from_environment(Patience::WORKER)?;
         let (url, dead_url) = (environment.queue_url()?, environment.dead_letter_queue_url()?);
@@ -108,7 +108,7 @@ pub fn processor() -> Result<(), Error> {
 /// The rollup function.
 pub fn rollup() -> Result<(), Error> {
     let environment = Environment;
-    log(environment);
+    log(environment)?;
     block_on(async {
         let config = aws::from_environment(Patience::WORKER)?;
         let table = Table::new(&config, environment.table()?, environment.figures_table()?);
@@ -124,7 +124,7 @@ pub fn rollup() -> Result<(), Error> {
 /// The console function.
 pub fn console() -> Result<(), Error> {
     let environment = Environment;
-    log(environment);
+    log(environment)?;
     block_on(async {
         let config = aws::from_environment(Patience::WORKER)?;
         let url = environment.queue_url()?;

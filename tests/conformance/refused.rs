@@ -11,7 +11,8 @@ use crate::{Sample, URL, now, rejected, samples, settings, verdict};
 fn tag(value: &str) -> (&str, Vec<u8>, bool) {
     match value.rsplit_once("v1=") {
         Some((before, digits)) => (&value[..before.len() + 3], hex::decode(digits).expect("digits"), true),
-        None => ("", BASE64_STANDARD.decode(value).expect("base64"), false),
+        None if value.len() == 64 => ("", hex::decode(value).expect("digits"), true),
+        None => ("", BASE64_STANDARD.decode(value).expect("base64, or hexadecimal digits"), false),
     }
 }
 

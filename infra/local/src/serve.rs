@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use tillwatch_domain::retry::RetryPolicy;
-use tillwatch_platform::clock::SystemClock;
+use tillwatch_platform::clock::{Clock as _, SystemClock};
 use tillwatch_platform::config::{Environment, optional};
 use tillwatch_platform::metrics::Metrics;
 use tillwatch_platform::payloads::Folder;
@@ -56,10 +56,18 @@ const GIVES_WAY: i32 = 10;
 
 /// Runs until Ctrl-C or a termination signal.
 pub async fn run(arguments: Arguments) -> ExitCode {
-    let filter: Targets =
-        Environment.log_level().parse().unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
+    let filter = match Environment.log_level() {
+        Ok(level) => level.parse().unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO)),
+        Err(error) => {
+            refuse(&error);
+            return ExitCode::FAILURE;
+        }
+    };
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // The SDK tells of its connections, of which the tables' are none; what went wrong is said where it is dealt with.
+    let filter = filter.with_target("aws_smithy_runtime", LevelFilter::OFF);
     tracing_subscriber::registry().with(lines).with(filter).init();
+    claim();
     match serve(arguments).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -69,9 +77,29 @@ pub async fn run(arguments: Arguments) -> ExitCode {
     }
 }
 
+/// Takes what the process is allowed: as many open files as the machine gives, and files for its owner's eyes only.
+fn claim() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut files = getrlimit(Resource::Nofile);
+    files.current = files.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, files) {
+        tracing::warn!(%error, "no more files can be opened than by default");
+    }
+    rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o077));
+}
+
 #[expect(clippy::print_stderr, reason = "what the operator is told when nothing runs")]
 fn refuse(error: &(dyn std::error::Error + Send + Sync)) {
-    eprintln!("tillwatch: {error}");
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    eprintln!("tillwatch: {text}");
 }
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -96,6 +124,7 @@ async fn serve(arguments: Arguments) -> Result<(), Failure> {
         secrets::make(&secrets_path, &url)?;
     }
     let (secrets, token) = LocalSecrets::open(secrets_path.clone(), token, &arguments.data)?;
+    secrets.warn_of_useless_settings(SystemClock.now()).await;
     let secrets = Arc::new(secrets);
     let mut signals = Signals::new()?;
 

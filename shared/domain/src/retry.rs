@@ -21,7 +21,7 @@ pub struct RetryPolicy {
 }
 
 impl Default for RetryPolicy {
-    /// 2 s, 4 s, … 1 h; twenty attempts are about ten hours, longer than most outages and shorter than a weekend.
+    /// 2 s, 4 s, … 1 h; twenty attempts are about seven hours, longer than most outages and shorter than a weekend.
     fn default() -> Self {
         Self {
             first: Duration::from_secs(2),

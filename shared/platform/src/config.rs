@@ -31,9 +31,21 @@ impl Environment {
         optional("TILLWATCH_STAGE").unwrap_or_else(|| "dev".to_owned())
     }
 
-    /// The least severe level that is logged, as in `info` or `tillwatch=debug`.
-    pub fn log_level(self) -> String {
-        optional("TILLWATCH_LOG").unwrap_or_else(|| "info".to_owned())
+    /// The least severe level that is logged, as in `info` or `tillwatch=debug`. A word that is no level is an error: it
+    /// would be taken for the name of the only thing that is logged.
+    pub fn log_level(self) -> Result<String, ConfigError> {
+        const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+        let name = "TILLWATCH_LOG";
+        let text = optional(name).unwrap_or_else(|| "info".to_owned());
+        let level = |part: &str| {
+            let word = part.rsplit('=').next().unwrap_or_default().trim();
+            LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word))
+        };
+        if text.split(',').all(level) {
+            return Ok(text);
+        }
+        let problem = "must be error, warn, info, debug, trace or off, or pairs such as tillwatch=debug";
+        Err(ConfigError { name: name.to_owned(), problem })
     }
 
     /// How many attempts are made to process an event before it is parked; none: as many as by default.

@@ -1,6 +1,8 @@
 //! Secrets: JSON objects by name, in Secrets Manager or in one local file.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use aws_sdk_secretsmanager::error::DisplayErrorContext;
@@ -20,6 +22,19 @@ pub struct SecretsError {
 pub trait Secrets: Send + Sync {
     /// The JSON object of that name as it is now; none if there is none.
     async fn read(&self, name: &str) -> Result<Option<SecretString>, SecretsError>;
+
+    /// What is another when the store has changed, where asking costs nothing; none where it would.
+    fn stamp(&self) -> Option<Stamp> {
+        None
+    }
+}
+
+/// One state of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    modified: SystemTime,
+    length: u64,
+    file: u64,
 }
 
 /// AWS Secrets Manager.
@@ -61,6 +76,11 @@ impl SecretsFile {
 
 #[async_trait]
 impl Secrets for SecretsFile {
+    fn stamp(&self) -> Option<Stamp> {
+        let file = std::fs::metadata(&self.path).ok()?;
+        Some(Stamp { modified: file.modified().ok()?, length: file.len(), file: file.ino() })
+    }
+
     async fn read(&self, name: &str) -> Result<Option<SecretString>, SecretsError> {
         let path = self.path.display();
         let text = std::fs::read_to_string(&self.path)

@@ -30,6 +30,13 @@ pub(crate) fn tag(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     mac(key, parts).map(|mac| mac.finalize().into_bytes().to_vec()).unwrap_or_default()
 }
 
+/// The tag in lower-case hexadecimal digits, the one way in which providers that use those write it.
+pub(crate) fn hex_tag(text: &str) -> Option<Tag> {
+    let mut tag = Tag::default();
+    let lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
+    (lower && hex::decode_to_slice(text, &mut tag).is_ok()).then_some(tag)
+}
+
 /// The tag in a header that holds one, in base64. A comma means that the header came more than once: gateways join.
 pub(crate) fn base64_tag(header: &str) -> Result<Tag, Cause> {
     if header.contains(',') {

@@ -27,9 +27,11 @@ pub fn read<'a, T: Deserialize<'a>>(body: &'a [u8], kind: &str) -> Result<T, Par
     })
 }
 
-/// A time as a version: nanoseconds since 1970, the finest that any provider sends. Saturates in 2262.
+/// A time as a version: nanoseconds since 1970, the finest that any provider sends. Whatever lies before 1677, as a time
+/// that was never set does, is the oldest.
 pub fn nanoseconds(at: Timestamp) -> i64 {
-    i64::try_from(at.as_nanosecond()).unwrap_or(i64::MAX)
+    let end = if at < Timestamp::UNIX_EPOCH { i64::MIN } else { i64::MAX };
+    i64::try_from(at.as_nanosecond()).unwrap_or(end)
 }
 
 /// A JSON string or number, kept as its own text: ids beyond 2^53, amounts with any number of decimals.
@@ -85,7 +87,12 @@ impl Reader<'_> {
 
     /// A time in RFC 3339, with any offset and up to nanoseconds.
     pub fn time(&self, field: &'static str, text: &str) -> Result<Timestamp, ParseError> {
-        text.parse().map_err(|_| self.wrong(field, "is not an RFC 3339 time"))
+        let at: Timestamp = text.parse().map_err(|_| self.wrong(field, "is not an RFC 3339 time"))?;
+        // Nothing could ever be newer than it.
+        if i64::try_from(at.as_nanosecond()).is_err() && at > Timestamp::UNIX_EPOCH {
+            return Err(self.wrong(field, "is a time that is not to come"));
+        }
+        Ok(at)
     }
 
     /// A time in whole seconds since 1970.

@@ -96,7 +96,7 @@ impl From<Cause> for Failure {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
     /// Not JSON, or JSON of another shape than the event type's.
-    #[error("the body is not the JSON of a {kind} event: {problem} at line {line}, column {column}")]
+    #[error("the body is not the JSON of a {} event: {problem} at line {line}, column {column}", .kind.escape_debug())]
     Body {
         /// The event type, or what is known of it.
         kind: String,
@@ -108,7 +108,7 @@ pub enum ParseError {
         column: usize,
     },
     /// A field holds what it cannot.
-    #[error("the field `{field}` of a {kind} event {problem}")]
+    #[error("the field `{field}` of a {} event {problem}", .kind.escape_debug())]
     Field {
         /// The event type.
         kind: String,
@@ -120,4 +120,7 @@ pub enum ParseError {
     /// A header that says what the body is about is missing.
     #[error("the header `{0}` is missing")]
     Header(&'static str),
+    /// A header that says what the body is about came more than once.
+    #[error("the header `{0}` came more than once")]
+    Repeated(&'static str),
 }

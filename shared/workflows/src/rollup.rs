@@ -1,4 +1,4 @@
-//! Rollup: the table's stream, added up into the figures of each minute and day.
+//! Rollup: the table's stream, added up into the figures of each minute, hour and day.
 //!
 //! A batch is repeated after a failure, in whole or in halves. Each counter remembers the last change of the stream's
 //! shard that it has counted, and within a shard the stream is in order, so a change is counted once however often its

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
-use tillwatch_platform::secrets::{Secrets, SecretsError};
+use tillwatch_platform::secrets::{Secrets, SecretsError, Stamp};
 use tillwatch_providers::Settings;
 use tokio::sync::Mutex;
 
@@ -67,6 +67,8 @@ pub struct SettingsCache {
 #[derive(Default)]
 struct State {
     read: Option<(Arc<Settings>, Timestamp)>,
+    /// The store's state at the last reading, where it tells.
+    stamp: Option<Stamp>,
     /// The last reading, if it failed.
     failed: Option<(NoSettings, Timestamp)>,
     extra: usize,
@@ -114,7 +116,9 @@ impl SettingsCache {
             if !Arc::ptr_eq(&settings, failed) {
                 return Ok(Some(settings));
             }
-            if within(at, now, FRESH) && !state.may_read_again(source, now) {
+            // A store that tells of its changes may be read after each of them, whoever is asking.
+            let changed = self.secrets.stamp().is_some_and(|stamp| state.stamp != Some(stamp));
+            if within(at, now, FRESH) && !changed && !state.may_read_again(source, now) {
                 return Ok(None);
             }
         }
@@ -122,11 +126,14 @@ impl SettingsCache {
     }
 
     async fn read(&self, state: &mut State, now: Timestamp) -> Result<Arc<Settings>, NoSettings> {
+        let stamp = self.secrets.stamp();
         if let Some((error, at)) = &state.failed
             && within(*at, now, error.kept())
+            && (stamp.is_none() || stamp == state.stamp)
         {
             return Err(error.clone());
         }
+        state.stamp = stamp;
         match self.read_now().await {
             Ok(settings) => {
                 if state.read.as_ref().is_none_or(|(_, at)| !within(*at, now, FRESH)) {

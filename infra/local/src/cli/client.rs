@@ -202,7 +202,8 @@ impl Api {
                 status: StatusCode::NOT_FOUND,
                 title: "There is nothing here".to_owned(),
                 detail: format!(
-                    "None of {} has a delivery of this id, or it is older than 30 days, or it is not processed yet.",
+                    "None of {} has a delivery of this id. It may not be processed yet, be older than 30 days, or, if it is a \
+                     request's, have brought an event that another request had brought before.",
                     providers.join(", ")
                 ),
             },

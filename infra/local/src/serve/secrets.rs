@@ -6,10 +6,12 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 use tillwatch_platform::entropy;
-use tillwatch_platform::secrets::{Secrets, SecretsError, SecretsFile};
+use tillwatch_platform::secrets::{Secrets, SecretsError, SecretsFile, Stamp};
+use tillwatch_providers::Settings;
 
 use super::Failure;
 use crate::cli::secrets::{self, OPERATOR_TOKEN};
@@ -86,6 +88,10 @@ impl LocalSecrets {
 
 #[async_trait]
 impl Secrets for LocalSecrets {
+    fn stamp(&self) -> Option<Stamp> {
+        self.file.stamp()
+    }
+
     async fn read(&self, name: &str) -> Result<Option<SecretString>, SecretsError> {
         let only = |token: &String| Ok(Some(json!({"tokens": [token]}).to_string().into()));
         if name != "console" {
@@ -119,7 +125,41 @@ pub(super) fn make(path: &Path, url: &str) -> io::Result<()> {
         secrets.insert(provider.name().to_owned(), provider.fresh_settings(&random(), &url));
     }
     secrets.insert("console".to_owned(), json!({"tokens": [new_token()]}));
-    write(path, &serde_json::to_string_pretty(&secrets)?, std::fs::File::options().create_new(true))
+    // Whole or not at all: a process that ends in between must not leave half a file for every later start.
+    let part = path.with_extension("part");
+    write(
+        &part,
+        &serde_json::to_string_pretty(&secrets)?,
+        std::fs::File::options().create(true).truncate(true),
+    )?;
+    // Unlike a renaming, a link replaces nothing that is there.
+    std::fs::hard_link(&part, path)?;
+    std::fs::remove_file(&part)?;
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => std::fs::File::open(folder)?.sync_all(),
+        _ => Ok(()),
+    }
+}
+
+impl LocalSecrets {
+    /// Says which providers' webhooks will be answered 503 until their settings are mended.
+    pub(super) async fn warn_of_useless_settings(&self, now: Timestamp) {
+        for provider in tillwatch_providers::ALL {
+            let name = provider.name();
+            let problem = match self.read(name).await {
+                Ok(None) => "the secrets file has nothing for it".to_owned(),
+                Err(error) => error.to_string(),
+                Ok(Some(secret)) => match serde_json::from_str::<Settings>(secret.expose_secret()) {
+                    Err(_) => "its entry in the secrets file is not an object of settings".to_owned(),
+                    Ok(settings) => match provider.sign(&settings, b"{}", now) {
+                        Err(error) => error.to_string(),
+                        Ok(_) => continue,
+                    },
+                },
+            };
+            tracing::warn!(provider = name, problem, "its webhooks are answered 503 until that is mended");
+        }
+    }
 }
 
 fn make_token(data: &Path) -> io::Result<String> {

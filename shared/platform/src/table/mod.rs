@@ -8,6 +8,9 @@
 //! | figures of an hour | `<provider>#h#<yyyymmdd>` | `<hh>#<stream shard>` |
 //! | figures of a day | `<provider>#d` | `<yyyymmdd>#<stream shard>` |
 //!
+//! Indexes: `by_time` has `g1` = `<provider>#<yyyymmdd>#<shard>` and `g1s` = `<received, ms>#<id>`; `rare` has `g2` =
+//! `<provider>#<outcome>#<shard>` and `g2s` = `<received, or due, ms>#<id>`.
+//!
 //! Attribute names are two letters: an event's item should fit one write unit, 1 KiB, with its payload.
 
 mod event;

@@ -69,8 +69,11 @@ struct Transaction {
 /// The event in a verified body: one, always.
 pub(super) fn parse(headers: &Headers, body: &[u8]) -> Result<Vec<Event>, ParseError> {
     let family = Family::of(headers);
-    let named = |name| {
-        headers.get(name).map(str::trim).filter(|value| !value.is_empty()).ok_or(ParseError::Header(name))
+    let named = |name| match headers.get(name).map(str::trim) {
+        None | Some("") => Err(ParseError::Header(name)),
+        // No topic and no shop has a comma in it: gateways join what comes twice.
+        Some(value) if value.contains(',') => Err(ParseError::Repeated(name)),
+        Some(value) => Ok(value),
     };
     let (topic, shop) = (named(family.topic)?, named(family.shop)?);
     let test = headers.get(TEST).is_some_and(|value| value.eq_ignore_ascii_case("true"));
@@ -440,6 +443,8 @@ mod tests {
         assert_eq!(error, ParseError::Header(WEBHOOKS.topic));
         let error = parse(&Headers::from_iter([(WEBHOOKS.topic, "orders/create")]), b"{}").unwrap_err();
         assert_eq!(error, ParseError::Header(WEBHOOKS.shop));
+        let error = parse(&headers("orders/create,orders/create"), ORDER.as_bytes()).unwrap_err();
+        assert_eq!(error, ParseError::Repeated(WEBHOOKS.topic));
     }
 
     #[test]

@@ -290,6 +290,14 @@ mod tests {
     }
 
     #[test]
+    fn a_time_that_was_never_set_is_the_oldest_and_one_that_never_comes_is_refused() {
+        let of = |at: &str| parse(PAYMENT.replace("2020-11-22T21:19:00.831Z", at).as_bytes());
+        let revision = |at: &str| of(at).unwrap().remove(0).changes[0].revision;
+        assert!(revision("0001-01-01T00:00:00Z") < revision("1999-01-01T00:00:00Z"));
+        assert!(of("2300-01-01T00:00:00Z").is_err());
+    }
+
+    #[test]
     fn a_status_that_is_not_known_says_nothing() {
         let body = PAYMENT.replace("COMPLETED", "REVIEWED");
         assert_eq!(parse(body.as_bytes()).unwrap().remove(0).changes, []);

@@ -53,18 +53,11 @@ impl<'a> Claim<'a> {
         let seconds = time.parse().ok().filter(|_| digits).ok_or(Cause::MalformedSignature)?;
         let tags: Vec<Tag> = fields()
             .filter(|(name, _)| *name == "v1")
-            .filter_map(|(_, v1)| tag(v1))
+            .filter_map(|(_, v1)| hmac::hex_tag(v1))
             .take(MOST_TAGS)
             .collect();
         if tags.is_empty() { Err(Cause::MalformedSignature) } else { Ok(Self { time, seconds, tags }) }
     }
-}
-
-/// The tag in lower-case hexadecimal digits, as Stripe writes them.
-fn tag(text: &str) -> Option<Tag> {
-    let mut tag = Tag::default();
-    let lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
-    (lower && hex::decode_to_slice(text, &mut tag).is_ok()).then_some(tag)
 }
 
 pub(super) fn sign(settings: &Settings, body: &[u8], now: Timestamp) -> Result<Headers, SettingsError> {

@@ -176,7 +176,7 @@ impl Console {
             return Ok(ApiAnswer {
                 status: 200,
                 content_type: "application/json",
-                body: openapi::document(),
+                body: openapi::document().to_owned(),
                 allow: None,
             });
         }
@@ -191,7 +191,13 @@ impl Console {
             return Err(match segments.as_slice() {
                 ["webhooks", provider] => {
                     let mut problem = unknown_provider(provider);
-                    if tillwatch_providers::named(provider).is_some() {
+                    if let (Some(known), "POST") =
+                        (tillwatch_providers::named(provider), request.method.as_str())
+                    {
+                        let detail =
+                            format!("Webhooks are taken at `/webhooks/{}`, to the letter.", known.name());
+                        problem = Problem::not_found(detail);
+                    } else if tillwatch_providers::named(provider).is_some() {
                         problem = Problem::new(
                             405,
                             "method-not-allowed",
@@ -229,6 +235,7 @@ impl Console {
                 let provider =
                     tillwatch_providers::named(provider).ok_or_else(|| unknown_provider(provider))?;
                 let kind = Kind::ALL.into_iter().find(|known| known.plural() == *kind).ok_or_else(|| {
+                    let kind = clipped(kind);
                     Problem::not_found(format!(
                         "No records are called `{kind}`: payments, refunds or orders."
                     ))
@@ -440,7 +447,7 @@ impl Operators {
             Ok(secret) => secret.map(|secret| digests(secret.expose_secret())).unwrap_or_default(),
             Err(error) => {
                 tracing::error!(%error, "the operators' tokens could not be read");
-                Vec::new()
+                known.take().map(|known| known.tokens).unwrap_or_default()
             }
         };
         *known = Some(Known { tokens: tokens.clone(), at: now });

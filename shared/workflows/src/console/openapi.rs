@@ -1,5 +1,7 @@
 //! The API's description, generated from its types; `docs/openapi.json` is a copy that a test keeps true.
 
+use std::sync::OnceLock;
+
 use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 
@@ -12,7 +14,7 @@ use super::{DeliveryDetail, DeliveryPage, Health, Problem, RecordView, Retried};
         description = "What the webhooks of point-of-sale, payment and messaging providers brought, and what became of it.",
     ),
     paths(webhook, deliveries, delivery, retry, health, record),
-    components(schemas(DeliveryDetail, DeliveryPage, Health, Problem, RecordView, Retried)),
+    components(schemas(Taken, DeliveryDetail, DeliveryPage, Health, Problem, RecordView, Retried)),
     modifiers(&Token),
     security(("token" = [])),
 )]
@@ -28,9 +30,17 @@ impl utoipa::Modify for Token {
     }
 }
 
-/// The OpenAPI document as JSON.
-pub fn document() -> String {
-    Document::openapi().to_pretty_json().unwrap_or_default()
+/// What the sender of a webhook is answered.
+#[derive(serde::Serialize, utoipa::ToSchema)]
+struct Taken {
+    /// The request's id, by which `GET /webhooks/deliveries/{provider}/{id}` finds what became of it.
+    id: String,
+}
+
+/// The OpenAPI document as JSON. Made once: whoever asks for it over and over shall cost nothing.
+pub fn document() -> &'static str {
+    static DOCUMENT: OnceLock<String> = OnceLock::new();
+    DOCUMENT.get_or_init(|| Document::openapi().to_pretty_json().unwrap_or_default())
 }
 
 /// Takes a provider's webhook.
@@ -39,7 +49,7 @@ pub fn document() -> String {
     params(("provider" = String, Path, description = "square, shopify or stripe")),
     request_body(content = String, description = "The provider's body, signed by the provider's rule"),
     responses(
-        (status = 200, description = "Verified and durable"),
+        (status = 200, description = "Verified and durable", body = Taken),
         (status = 400, description = "No body, or one that can't be read", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "Not believed", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such provider", body = Problem, content_type = "application/problem+json"),
@@ -64,7 +74,7 @@ fn webhook() {}
         ("cursor" = Option<String>, Query, description = "`next` of the page before"),
     ),
     responses(
-        (status = 200, body = DeliveryPage),
+        (status = 200, description = "One page", body = DeliveryPage),
         (status = 400, description = "A parameter makes no sense", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "No token, or a wrong one", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such provider", body = Problem, content_type = "application/problem+json"),
@@ -79,7 +89,7 @@ fn deliveries() {}
     get, path = "/webhooks/deliveries/{provider}/{id}", tag = "deliveries",
     params(("provider" = String, Path), ("id" = String, Path, description = "evt_… or req_…")),
     responses(
-        (status = 200, body = DeliveryDetail),
+        (status = 200, description = "The delivery", body = DeliveryDetail),
         (status = 400, description = "The path or a parameter makes no sense", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "No token, or a wrong one", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such delivery", body = Problem, content_type = "application/problem+json"),
@@ -110,7 +120,7 @@ fn retry() {}
     get, path = "/webhooks/health", tag = "health",
     params(("hours" = Option<u32>, Query, minimum = 1, maximum = 720, description = "How far back; 24 unless told, above 48 in whole days")),
     responses(
-        (status = 200, body = Health),
+        (status = 200, description = "How it goes", body = Health),
         (status = 400, description = "A parameter makes no sense", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "No token, or a wrong one", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Not available at the moment", body = Problem, content_type = "application/problem+json"),
@@ -129,7 +139,7 @@ fn health() {}
         ("account" = Option<String>, Query, description = "Where the provider's ids are unique only within an account"),
     ),
     responses(
-        (status = 200, body = RecordView),
+        (status = 200, description = "The record", body = RecordView),
         (status = 400, description = "The path or a parameter makes no sense", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "No token, or a wrong one", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such record", body = Problem, content_type = "application/problem+json"),
