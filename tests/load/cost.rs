@@ -22,7 +22,7 @@ mod price {
     pub(super) const READ_UNIT: u64 = 125_000;
     /// A GB-month.
     pub(super) const STORED_GB: u64 = 250_000;
-    /// A GB-month that can be restored to any second.
+    /// A GB-month that can be restored to any second; indexes are not charged for.
     pub(super) const RESTORABLE_GB: u64 = 200_000;
     /// A GB.
     pub(super) const LOG_GB: u64 = 500_000;
@@ -104,7 +104,8 @@ pub(crate) fn run(events: u64) {
     for (name, count) in &used.calls {
         println!("  {name:<32} {}", thousandths(count * 1_000 / events));
     }
-    let Metered { write_milliunits, read_milliunits, figure_milliunits, stored_bytes, .. } = used;
+    let Metered { write_milliunits, read_milliunits, figure_milliunits, stored_bytes, indexed_bytes, .. } =
+        used;
     println!("  write units, indexes included    {}", thousandths(per_event(write_milliunits)));
     println!("  read units                       {}", thousandths(per_event(read_milliunits)));
     println!("  figures' write units             {}", thousandths(per_event(figure_milliunits)));
@@ -124,6 +125,7 @@ pub(crate) fn run(events: u64) {
         let figures = COUNTERS * 1_000 / traffic.rollup_batch;
         // A million events' bytes are their size in MB, kept for 30 days; DynamoDB adds 100 bytes an item.
         let stored = per_event(stored_bytes) + 300;
+        let restorable = per_event(stored_bytes - indexed_bytes) + 200;
         [
             ("HTTP API", price::HTTP_API_REQUEST),
             ("Lambda requests", price::LAMBDA_REQUEST * lambda / 1_000),
@@ -133,7 +135,7 @@ pub(crate) fn run(events: u64) {
             ("DynamoDB reads", price::READ_UNIT * per_event(read_milliunits) / 1_000),
             ("Figures", price::WRITE_UNIT * figures / 1_000),
             ("Storage, 30 days", price::STORED_GB * stored / 1_000),
-            ("Restorable to any second", price::RESTORABLE_GB * stored / 1_000),
+            ("Restorable to any second", price::RESTORABLE_GB * restorable / 1_000),
             ("Logs", price::LOG_GB * (LOG_BYTES + BATCH_LOG_BYTES / traffic.batch) / 1_000),
         ]
     });

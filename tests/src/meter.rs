@@ -20,6 +20,8 @@ pub struct Metered {
     pub figure_milliunits: u64,
     /// Bytes of items written, keys and names included, indexes' copies too.
     pub stored_bytes: u64,
+    /// Of these, the indexes' copies.
+    pub indexed_bytes: u64,
 }
 
 impl Metered {
@@ -36,6 +38,7 @@ impl Metered {
             read_milliunits: self.read_milliunits - before.read_milliunits,
             figure_milliunits: self.figure_milliunits - before.figure_milliunits,
             stored_bytes: self.stored_bytes - before.stored_bytes,
+            indexed_bytes: self.indexed_bytes - before.indexed_bytes,
         }
     }
 }
@@ -108,6 +111,7 @@ impl LocalEndpoint for Counting {
                         let size = item_size(item, Some(&carried));
                         metered.write_milliunits += write_units(size);
                         metered.stored_bytes += size;
+                        metered.indexed_bytes += size;
                     }
                 }
             }

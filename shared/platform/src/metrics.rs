@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::sync::Mutex;
 
 use jiff::Timestamp;
-use serde_json::json;
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
 /// Metrics by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,36 +92,74 @@ impl Metrics {
         if matches!(self.sink, Sink::Nowhere) {
             return;
         }
-        let dimensions = if of.is_some() { json!([["provider", "outcome"]]) } else { json!([[]]) };
-        let names: Vec<_> =
-            values.iter().map(|(metric, _)| json!({"Name": metric.name(), "Unit": metric.unit()})).collect();
-        let mut line = json!({
-            "_aws": {
-                "Timestamp": now.as_millisecond(),
-                "CloudWatchMetrics":
-                    [{"Namespace": self.namespace, "Dimensions": dimensions, "Metrics": names}],
-            },
-        });
-        if let Some((provider, outcome)) = of {
-            line["provider"] = provider.into();
-            line["outcome"] = outcome.into();
-        }
-        for (metric, values) in values {
-            line[metric.name()] = match values.as_slice() {
-                [one] => json!(one),
-                many => json!(many),
-            };
-        }
+        let line = Line { namespace: &self.namespace, now, of, values };
         match &self.sink {
             Sink::Stdout => {
-                let _ = writeln!(std::io::stdout().lock(), "{line}");
+                // In one piece, for a line is what CloudWatch reads.
+                let mut bytes = serde_json::to_vec(&line).unwrap_or_default();
+                bytes.push(b'\n');
+                let _ = std::io::stdout().lock().write_all(&bytes);
             }
             Sink::Lines(lines) => {
                 if let Ok(mut lines) = lines.lock() {
-                    lines.push(line.to_string());
+                    lines.push(serde_json::to_string(&line).unwrap_or_default());
                 }
             }
             Sink::Nowhere => {}
         }
+    }
+}
+
+/// One line, written as it is read off: a webhook function makes one for each request.
+struct Line<'a> {
+    namespace: &'a str,
+    now: Timestamp,
+    of: Option<(&'a str, &'a str)>,
+    values: &'a [(Metric, Vec<i64>)],
+}
+
+#[derive(serde::Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Header<'a> {
+    timestamp: i64,
+    cloud_watch_metrics: [Directive<'a>; 1],
+}
+
+#[derive(serde::Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Directive<'a> {
+    namespace: &'a str,
+    dimensions: [&'a [&'a str]; 1],
+    metrics: Vec<Definition>,
+}
+
+#[derive(serde::Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Definition {
+    name: &'static str,
+    unit: &'static str,
+}
+
+impl Serialize for Line<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let dimensions: &[&str] = if self.of.is_some() { &["provider", "outcome"] } else { &[] };
+        let metrics =
+            self.values.iter().map(|(metric, _)| Definition { name: metric.name(), unit: metric.unit() });
+        let directive =
+            Directive { namespace: self.namespace, dimensions: [dimensions], metrics: metrics.collect() };
+        let mut line = serializer.serialize_map(None)?;
+        let timestamp = self.now.as_millisecond();
+        line.serialize_entry("_aws", &Header { timestamp, cloud_watch_metrics: [directive] })?;
+        if let Some((provider, outcome)) = self.of {
+            line.serialize_entry("provider", provider)?;
+            line.serialize_entry("outcome", outcome)?;
+        }
+        for (metric, values) in self.values {
+            match values.as_slice() {
+                [one] => line.serialize_entry(metric.name(), one)?,
+                many => line.serialize_entry(metric.name(), many)?,
+            }
+        }
+        line.end()
     }
 }
