@@ -13,7 +13,7 @@ use crate::money::Money;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Fields {
-    /// The whole amount; where the provider tells of parts, the sum of [`Fields::parts`].
+    /// The amount, as long as no parts of it are told of; see [`Fields::whole`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub amount: Option<Money>,
     /// Amounts that were taken one by one, by the provider's id of each: captures of one authorization.

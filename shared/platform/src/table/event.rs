@@ -146,7 +146,7 @@ impl EventItem {
     }
 
     fn sort_key(&self, at_ms: i64) -> String {
-        format!("{at_ms:013}#{}", self.id)
+        format!("{}#{}", moment(at_ms), self.id)
     }
 
     fn from_item(action: &'static str, item: &Item) -> Result<Self, TableError> {
@@ -268,7 +268,7 @@ impl Table {
     /// Ids of a provider's failed events that are due, the longest due first, at most `limit` a shard.
     pub async fn due(&self, provider: &str, now_ms: i64, limit: i32) -> Result<Vec<String>, TableError> {
         let partitions = (0..RARE_SHARDS).map(|shard| rare_partition(provider, Outcome::Failed, shard));
-        let bounds = (0, now_ms + 1);
+        let bounds = (String::new(), moment(now_ms + 1));
         let (events, _) = self.in_partitions(RARE, partitions, bounds, limit, Order::OldestFirst).await?;
         Ok(events.into_iter().map(|event| event.id).collect())
     }
@@ -282,7 +282,7 @@ impl Table {
         let at_ms = request.arrived_ms();
         let day = day(at_ms);
         let partitions = (0..DAY_SHARDS).map(|shard| day_partition(provider, &day, shard));
-        let bounds = (at_ms, at_ms + 1);
+        let bounds = (moment(at_ms), moment(at_ms + 1));
         let (events, _) = self.in_partitions(BY_TIME, partitions, bounds, 100, Order::NewestFirst).await?;
         Ok(events.into_iter().find(|event| event.request_id == request.as_str()).map(|event| event.id))
     }
@@ -340,17 +340,16 @@ impl Table {
 
     /// Events of these partitions of an index whose sort key lies in `[from, to)`, at most `limit` of each; and of each
     /// that has more, the place of its last one.
-    async fn in_partitions<B: Bound>(
+    async fn in_partitions(
         &self,
         index: &str,
         partitions: impl IntoIterator<Item = String>,
-        (from, to): (B, B),
+        (from, to): (String, String),
         limit: i32,
         order: Order,
     ) -> Result<(Vec<EventItem>, Vec<String>), TableError> {
         let action = "list events";
         let [hash, range] = if index == RARE { ["g2", "g2s"] } else { ["g1", "g1s"] };
-        let (from, to) = (from.sort_key(), to.sort_key());
         let mut queries = tokio::task::JoinSet::new();
         for partition in partitions {
             let mut query = self
@@ -394,21 +393,9 @@ enum Order {
     NewestFirst,
 }
 
-/// An end of a range of sort keys: a moment in Unix milliseconds, or a place in a list.
-trait Bound {
-    fn sort_key(self) -> String;
-}
-
-impl Bound for i64 {
-    fn sort_key(self) -> String {
-        format!("{self:013}")
-    }
-}
-
-impl Bound for String {
-    fn sort_key(self) -> String {
-        self
-    }
+/// The sort key before those of this moment: Unix milliseconds.
+fn moment(at_ms: i64) -> String {
+    format!("{at_ms:013}")
 }
 
 impl EventItem {
