@@ -1,5 +1,6 @@
 """Compares template.yaml with what the code needs of its deployment, which is on standard input (tests/examples/deployment.rs):
-tables, the numbers of queues and processor, the heartbeat's message, and the metrics that alarms look at."""
+tables, the numbers of queues and processor, the heartbeat's message, the metrics that alarms look at, and all that each
+provider needs. Some things the template must say twice, as limits of routes: they must agree too."""
 
 import json
 import sys
@@ -7,7 +8,8 @@ from pathlib import Path
 
 from samcli.yamlhelper import yaml_parse
 
-resources = yaml_parse(Path("template.yaml").read_text())["Resources"]
+template = yaml_parse(Path("template.yaml").read_text())
+resources, outputs = template["Resources"], template["Outputs"]
 code = json.load(sys.stdin)
 differences = []
 
@@ -21,6 +23,28 @@ def must_be(what, theirs, ours):
 def of_type(kind):
     """The template's resources of a type: properties by name."""
     return {name: each.get("Properties", {}) for name, each in resources.items() if each["Type"] == kind}
+
+
+def functions():
+    """The functions' properties, by the name of their binary."""
+    return {
+        each["Metadata"]["BuildProperties"]["Binary"]: each["Properties"]
+        for each in resources.values()
+        if each["Type"] == "AWS::Serverless::Function"
+    }
+
+
+def provided():
+    """The providers that have a webhook function, the first one first."""
+    return [binary.removeprefix("webhook-") for binary in functions() if binary.startswith("webhook-")]
+
+
+def routes(function):
+    """A function's routes, as the API calls them."""
+    for event in function.get("Events", {}).values():
+        if event["Type"] == "HttpApi":
+            properties = event["Properties"]
+            yield f"{properties['Method']} {properties['Path']}" if "Path" in properties else "$default"
 
 
 def comparable(table):
@@ -67,10 +91,18 @@ def compare_queues():
 
 
 def emitted(line):
-    """A metric of the code's, as an alarm names it."""
+    """The metrics that a line of the code's makes, as alarms name them."""
     namespace = {"Fn::Sub": line["Namespace"].replace("/test", "/${Stage}")}
-    dimensions = {name: line[name] for name in line["Dimensions"][0]}
-    return {(json.dumps(namespace), each["Name"], json.dumps(dimensions, sort_keys=True)) for each in line["Metrics"]}
+    for names in line["Dimensions"]:
+        dimensions = {name: line[name] for name in names}
+        yield from (named(namespace, each["Name"], dimensions) for each in line["Metrics"])
+
+
+def named(namespace, metric, dimensions):
+    """A metric's name. Every provider has the same ones, so which of them it is of is left out."""
+    if dimensions.get("provider") in provided():
+        dimensions = {**dimensions, "provider": "any"}
+    return json.dumps(namespace), metric, json.dumps(dimensions, sort_keys=True)
 
 
 def watched():
@@ -79,33 +111,128 @@ def watched():
         metrics = [each["MetricStat"]["Metric"] for each in properties.get("Metrics", []) if "MetricStat" in each]
         if "MetricName" in properties:
             metrics.append(properties)
+        if len(metrics) > 10:
+            differences.append(f"{alarm} looks at {len(metrics)} metrics: CloudWatch takes 10")
         for metric in metrics:
             if "Tillwatch" in json.dumps(metric["Namespace"]):
                 dimensions = {each["Name"]: each["Value"] for each in metric.get("Dimensions", [])}
-                named = (json.dumps(metric["Namespace"]), metric["MetricName"], json.dumps(dimensions, sort_keys=True))
-                yield alarm, named
+                yield alarm, named(metric["Namespace"], metric["MetricName"], dimensions)
 
 
 def compare_metrics():
-    known = set().union(*(emitted(json.loads(line)) for line in code["metrics"]))
+    known = {metric for line in code["metrics"] for metric in emitted(json.loads(line))}
     for metric_filter in of_type("AWS::Logs::MetricFilter").values():
         for made in metric_filter["MetricTransformations"]:
-            known.add((json.dumps(made["MetricNamespace"]), made["MetricName"], "{}"))
+            known.add(named(made["MetricNamespace"], made["MetricName"], {}))
+    seen = set()
     for alarm, metric in watched():
+        seen.add(metric[1:])
         if metric not in known:
             differences.append(f"{alarm} looks at {' '.join(metric)}, which the code never writes")
-    # Every provider is watched alike.
-    for provider in code["providers"]:
-        dimensions = lambda outcome: json.dumps({"outcome": outcome, "provider": provider}, sort_keys=True)
-        wanted = [("Requests", dimensions(outcome)) for outcome in ("accepted", "rejected")]
-        wanted += [("Events", dimensions(outcome)) for outcome in ("parked", "again")]
-        missing = set(wanted) - {(name, of) for _, (_, name, of) in watched()}
-        if missing:
-            differences.append(f"no alarm looks at {sorted(missing)}")
+    for name, dimensions in [
+        ("Requests", {"outcome": "accepted", "provider": "any"}),
+        ("Requests", {"outcome": "rejected", "provider": "any"}),
+        ("Events", {"outcome": "parked"}),
+        ("Events", {"outcome": "again"}),
+        ("Subscriptions", {"outcome": "failed"}),
+        ("Subscriptions", {"outcome": "missing"}),
+        ("Subscriptions", {"outcome": "disabled"}),
+        ("Heartbeat", {}),
+    ]:
+        if (name, json.dumps(dimensions, sort_keys=True)) not in seen:
+            differences.append(f"no alarm looks at {name} of {dimensions}")
+
+
+def pieces(provider):
+    """All that a provider has to itself, by what it is: resources, and outputs. What people read is left out, for there
+    the providers differ; so are routes of GET, which not all of them have."""
+    name = "".join(part.capitalize() for part in provider.split("_"))
+    found = {
+        "secret": resources.get(f"{name}Secret"),
+        "log": resources.get(f"Webhook{name}Log"),
+        "role": resources.get(f"Webhook{name}Role"),
+        "function": resources.get(f"Webhook{name}"),
+        "alarm": resources.get(f"{name}RejectedAlarm"),
+        "output of the URL": outputs.get(f"{name}WebhookUrl"),
+        "output of the secret's name": outputs.get(f"{name}SecretName"),
+    }
+    return name, json.loads(json.dumps(found), object_hook=without_what_differs)
+
+
+def without_what_differs(part):
+    return {
+        key: value
+        for key, value in part.items()
+        if key not in ("Description", "AlarmDescription")
+        and not (isinstance(value, dict) and value.get("Properties", {}).get("Method") == "GET")
+    }
+
+
+def difference(theirs, wanted, where):
+    """Where two trees differ first, in words; none, if they are the same."""
+    if isinstance(theirs, dict) and isinstance(wanted, dict):
+        below = [(theirs.get(key), wanted.get(key), f"{where}, {key}") for key in {**wanted, **theirs}]
+    elif isinstance(theirs, list) and isinstance(wanted, list) and len(theirs) == len(wanted):
+        below = [(*each, f"{where}, {number}") for number, each in enumerate(zip(theirs, wanted), 1)]
+    else:
+        return None if theirs == wanted else f"{where}: template.yaml has {json.dumps(theirs)}, not {json.dumps(wanted)}"
+    return next(filter(None, (difference(*each) for each in below)), None)
+
+
+def compare_providers():
+    there = provided()
+    must_be("the providers", sorted(there), sorted(code["providers"]))
+    # Each of them is what the first one is, under its own name.
+    first = there[0]
+    first_name, pattern = pieces(first)
+    for provider in there:
+        name, theirs = pieces(provider)
+        for what, piece in pattern.items():
+            if theirs[what] is None:
+                differences.append(f"{provider}'s {what} is missing")
+                continue
+            text = json.dumps(piece).replace(first_name, name).replace(first, provider)
+            found = difference(theirs[what], json.loads(text), f"{provider}'s {what}")
+            if found:
+                differences.append(found)
+        got = sorted(route for route in routes(functions()[f"webhook-{provider}"]) if route.startswith("GET "))
+        path = f"/webhooks/{provider}"
+        wanted = [f"GET {path}", f"GET {path}/{{proxy+}}"] if code["providers"].get(provider) else []
+        must_be(f"where {provider} may GET", got, wanted)
+        for role in ("ConsoleRole", "JobsRole", "SubscriptionsRole"):
+            if {"Ref": f"{name}Secret"} not in secrets_of(role):
+                differences.append(f"{role} can't read {name}Secret")
+
+
+def secrets_of(role):
+    """The secrets that a role may read."""
+    for policy in resources[role]["Properties"]["Policies"]:
+        for statement in policy["PolicyDocument"]["Statement"]:
+            if "secretsmanager:GetSecretValue" in statement["Action"]:
+                resource = statement["Resource"]
+                yield from resource if isinstance(resource, list) else [resource]
+
+
+def compare_functions():
+    deployed = functions()
+    must_be("the functions", sorted(deployed), sorted(binary.stem for binary in Path("functions/src/bin").glob("*.rs")))
+    roles = [json.dumps(function["Role"]) for function in deployed.values()]
+    for role in sorted({role for role in roles if roles.count(role) > 1}):
+        differences.append(f"functions share the role {role}: each has its own")
+    # Webhooks have the API's own limits, all else has tighter ones.
+    api = resources["Api"]["Properties"]
+    for route in sorted(set(api["RouteSettings"]) ^ set(routes(deployed["console"]))):
+        differences.append(f"{route}: what the console answers has limits in RouteSettings, and nothing else has")
+    # Paths and queries hold secrets, identities addresses.
+    for part in ("path", "query", "identity"):
+        if part in api["AccessLogSettings"]["Format"].lower():
+            differences.append(f"the access log holds the {part} of requests")
 
 
 compare_tables()
 compare_queues()
 compare_metrics()
+compare_providers()
+compare_functions()
 if differences:
     sys.exit("\n".join(differences))

@@ -6,6 +6,8 @@
 mod crash_points {
     mod arriving;
     mod coming_back;
+    mod connected;
     mod invariants;
     mod life;
+    mod replaying;
 }

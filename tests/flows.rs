@@ -3,11 +3,18 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod flows {
+    mod answers;
     mod api;
+    mod configuration;
+    mod connections;
     mod counting;
     mod faults;
     mod metrics;
+    mod own_secrets;
+    mod pausing;
     mod receiving;
+    mod releasing;
+    mod replaying;
     mod taking_effect;
     mod time_out;
 }

@@ -7,4 +7,5 @@ mod one_machine {
     mod durability;
     mod http;
     mod keys;
+    mod locations;
 }

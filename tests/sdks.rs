@@ -12,12 +12,12 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tillwatch_providers::{Headers, Request, Settings};
+use tillwatch_providers::{Headers, Request, Settings, Unverified};
 use tillwatch_tests::process::{Connection, Server};
 use tillwatch_tests::sender::{Sent, provider, sample};
 
 /// The providers whose libraries judge; `sdks/judge.mjs` has one of each.
-const JUDGED: [&str; 3] = ["square", "shopify", "stripe"];
+const JUDGED: [&str; 4] = ["square", "shopify", "stripe", "twilio"];
 const KEY: &str = "key-of-the-sdk-tests";
 const URL: &str = "https://hooks.example.com/webhooks/square";
 const NOW: i64 = 1_795_474_980;
@@ -65,7 +65,7 @@ impl Judge {
 
     /// The body, signed by the provider's library.
     fn sign(&mut self, name: &str, key: &str, now: i64, body: &[u8]) -> Headers {
-        let question = json!({"provider": name, "sign": true, "body": BASE64_STANDARD.encode(body), "key": key, "now": now});
+        let question = json!({"provider": name, "sign": true, "body": BASE64_STANDARD.encode(body), "key": key, "now": now, "url": URL});
         let answer = self.ask(&question);
         let headers = answer["headers"].as_object().unwrap();
         headers.iter().map(|(name, value)| (name.clone(), value.as_str().unwrap())).collect()
@@ -92,6 +92,10 @@ fn is_believed(sent: &Sent) -> bool {
     request.check(provider(&sent.provider), &settings(), now()).is_ok()
 }
 
+fn unsigned(sent: &Sent) -> Request<Unverified> {
+    Request::new(sent.headers.clone(), sent.body.clone())
+}
+
 /// The request with its signature, or whatever else proves it, changed in one place.
 fn tampered(sent: &Sent) -> Vec<(String, Sent)> {
     let mut all = Vec::new();
@@ -104,7 +108,7 @@ fn tampered(sent: &Sent) -> Vec<(String, Sent)> {
     let mut altered = sent.clone();
     altered.body[0] = b'[';
     all.push(("another body".to_owned(), altered));
-    let signature = provider(&sent.provider).sign(&settings(), &sent.body, now()).unwrap();
+    let signature = provider(&sent.provider).sign(&settings(), &unsigned(sent), now()).unwrap();
     for (name, value) in signature.iter() {
         let (first, last) = (&value[..1], &value[value.len() - 6..]);
         for (what, value) in [
@@ -120,7 +124,7 @@ fn tampered(sent: &Sent) -> Vec<(String, Sent)> {
         }
     }
     let other = Settings::with_keys(["another key"]).with_url(URL);
-    let signature = provider(&sent.provider).sign(&other, &sent.body, now()).unwrap();
+    let signature = provider(&sent.provider).sign(&other, &unsigned(sent), now()).unwrap();
     let names: Vec<_> = signature.iter().map(|(name, _)| name.to_owned()).collect();
     let headers = sent.headers.iter().filter(|(name, _)| !names.contains(&(*name).to_owned()));
     let headers = headers.chain(signature.iter()).collect();
@@ -141,6 +145,20 @@ fn the_providers_libraries_believe_what_is_believed_here_and_nothing_else() {
                 assert!(!is_believed(&altered), "{}: {what} of {kind} is refused here", one.name());
             }
         }
+    }
+}
+
+#[test]
+fn a_form_that_twilios_library_signs_is_believed_whatever_it_holds() {
+    let mut judge = Judge::start();
+    for body in [
+        "MessageSid=SM1&MessageStatus=sent&To=%2B15551234567",
+        "Body=++h%C3%A9llo+%2B1+%26+50%25+%E2%98%95+&From=whatsapp%3A%2B15551234567&NumMedia=0",
+        "b=&a=1&a=0&a=1&B=2&Empty=&Equals=a%3Db",
+    ] {
+        let headers = judge.sign("twilio", KEY, NOW, body.as_bytes());
+        let sent = Sent { provider: "twilio".to_owned(), headers, body: body.into() };
+        assert!(is_believed(&sent), "{body}");
     }
 }
 

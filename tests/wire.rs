@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test fails by panicking, and says why")]
 
 mod wire {
+    mod declared;
     mod deployment;
     mod emulators;
     mod faults;

@@ -1,18 +1,22 @@
 //! The console function: an operator's HTTP request in, an answer out.
 
-use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST, WWW_AUTHENTICATE};
 use lambda_http::{Body, Request, RequestExt as _, Response};
 use tillwatch_workflows::console::{ApiRequest, Console};
 
 /// Answers one request.
 pub async fn handle(console: &Console, request: &Request) -> Response<Body> {
     let authorization = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    // API Gateway lets no other host through than its own and those of its domains.
+    let host = request.headers().get(HOST).and_then(|value| value.to_str().ok());
     let answer = console
         .answer(&ApiRequest {
             method: request.method().as_str().to_owned(),
             path: request.raw_http_path().to_owned(),
             query: request.uri().query().unwrap_or_default().to_owned(),
             authorization: authorization.map(str::to_owned),
+            body: request.body().to_vec(),
+            public_url: host.map(|host| format!("https://{host}")),
         })
         .await;
     let mut response = Response::builder()

@@ -2,7 +2,9 @@
 //! nothing else; what they do is in `workflows`. On one machine they are called with the same events.
 
 pub mod console;
+pub mod jobs;
 pub mod processor;
 pub mod rollup;
 pub mod start;
+pub mod subscriptions;
 pub mod webhook;

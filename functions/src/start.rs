@@ -10,16 +10,24 @@ use tillwatch_domain::retry::RetryPolicy;
 use tillwatch_platform::aws::{self, Patience};
 use tillwatch_platform::clock::{Clock, SystemClock};
 use tillwatch_platform::config::Environment;
+use tillwatch_platform::connections::Connections;
 use tillwatch_platform::metrics::Metrics;
+use tillwatch_platform::outbound::{Limits, Outbound};
 use tillwatch_platform::payloads::{Bucket, Payloads};
 use tillwatch_platform::queue::{Queue, Sqs};
-use tillwatch_platform::secrets::SecretsManager;
+use tillwatch_platform::secrets::{Secrets, SecretsManager};
 use tillwatch_platform::table::{Table, Which};
+use tillwatch_platform::vault::Vault;
 use tillwatch_platform::watcher::CloudWatch;
+use tillwatch_workflows::configuration::Configurator;
 use tillwatch_workflows::console::{Console, Operators};
+use tillwatch_workflows::own_settings::OwnSettings;
 use tillwatch_workflows::process::Processor;
 use tillwatch_workflows::receive::Receiver;
+use tillwatch_workflows::replay::{Receivers, Replays};
+use tillwatch_workflows::routing::Routing;
 use tillwatch_workflows::signing::SettingsCache;
+use tillwatch_workflows::subscriptions::Keeper;
 use tokio::time::Instant;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -53,13 +61,19 @@ pub fn webhook(provider: &str) -> Result<(), Error> {
     block_on(async {
         let config = aws::from_environment(Patience::WEBHOOK)?;
         let queue = Arc::new(Sqs::new(&config, environment.queue_url()?));
-        let secrets = Arc::new(SecretsManager::new(&config));
+        let secrets: Arc<dyn Secrets> = Arc::new(SecretsManager::new(&config));
+        let clock = SystemClock;
+        let connections = Connections::new(&config, environment.connections_table()?);
+        let vault = Vault::open(Arc::clone(&secrets), environment.vault_webhooks()?, clock.now()).await?;
+        let own = OwnSettings::new(connections, Arc::new(vault), provider.name());
+        let fingerprints = own.fingerprints().clone();
         let receiver = Receiver::new(
             provider,
-            SettingsCache::new(secrets, environment.secret()?),
+            SettingsCache::new(secrets, environment.secret()?).with_fingerprints(fingerprints),
+            own,
             Arc::clone(&queue) as Arc<dyn Queue>,
             Arc::new(Bucket::new(&config, environment.payload_bucket()?)),
-            Arc::new(SystemClock),
+            Arc::new(clock),
             Arc::new(Metrics::stdout(&environment.stage())),
         );
         tokio::join!(receiver.warm(), queue.warm());
@@ -85,8 +99,10 @@ pub fn processor() -> Result<(), Error> {
         let (events, dead_letters) = (source(&url), source(&dead_url));
         let table = Table::new(&config, environment.table()?, environment.figures_table()?);
         table.warm(Which::Main).await;
+        let connections = Connections::new(&config, environment.connections_table()?);
         let processor = Processor {
             table,
+            routing: Arc::new(Routing::new(connections, environment.unknown()?)),
             queue: Arc::clone(&events.queue),
             payloads: Arc::new(Bucket::new(&config, environment.payload_bucket()?)),
             clock: Arc::new(SystemClock),
@@ -96,10 +112,8 @@ pub fn processor() -> Result<(), Error> {
         let handler = Handler { processor: Arc::new(processor), events, dead_letters };
         let handler = &handler;
         lambda_runtime::run(service_fn(|event: LambdaEvent<SqsEvent>| async move {
-            let deadline = i64::try_from(event.context.deadline).unwrap_or(i64::MAX);
-            let left = deadline.saturating_sub(SystemClock.now().as_millisecond());
-            let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
-            Ok::<_, Error>(handler.handle(event.payload, Instant::now() + left).await)
+            let until = Instant::now() + left(event.context.deadline);
+            Ok::<_, Error>(handler.handle(event.payload, until).await)
         }))
         .await
     })
@@ -130,14 +144,22 @@ pub fn console() -> Result<(), Error> {
         let url = environment.queue_url()?;
         let payloads: Arc<dyn Payloads> = Arc::new(Bucket::new(&config, environment.payload_bucket()?));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let secrets: Arc<dyn Secrets> = Arc::new(SecretsManager::new(&config));
+        let configuration = configurator(environment, &config, &secrets).await?;
+        // Half of what the function has: its answer must be there in time.
+        let whole = Duration::from_secs(5);
         let console = Console {
+            replays: Arc::new(replays(environment, &config).await?),
             table: Table::new(&config, environment.table()?, environment.figures_table()?),
             queue: Arc::new(Sqs::new(&config, url.clone())),
             dead_letters: Arc::new(Sqs::new(&config, environment.dead_letter_queue_url()?)),
             payloads,
             watcher: Some((CloudWatch::new(&config), name_in(&url))),
-            clock,
-            operators: Operators::new(Arc::new(SecretsManager::new(&config)), environment.secret()?),
+            clock: Arc::clone(&clock),
+            operators: Operators::new(Arc::clone(&secrets), environment.secret()?),
+            subscriptions: Arc::new(keeper(environment, configuration.clone(), whole)?),
+            configuration,
+            routing: None,
         };
         console.table.warm(Which::Main).await;
         let console = &console;
@@ -146,4 +168,107 @@ pub fn console() -> Result<(), Error> {
         }))
         .await
     })
+}
+
+/// The jobs function.
+pub fn jobs() -> Result<(), Error> {
+    let environment = Environment;
+    log(environment)?;
+    block_on(async {
+        let config = aws::from_environment(Patience::WORKER)?;
+        let replays = replays(environment, &config).await?;
+        let replays = &replays;
+        lambda_runtime::run(service_fn(|event: LambdaEvent<serde::de::IgnoredAny>| async move {
+            let until = Instant::now() + left(event.context.deadline);
+            crate::jobs::handle(replays, until).await.map_err(Error::from)
+        }))
+        .await
+    })
+}
+
+/// The subscriptions function.
+pub fn subscriptions() -> Result<(), Error> {
+    let environment = Environment;
+    log(environment)?;
+    block_on(async {
+        let config = aws::from_environment(Patience::WORKER)?;
+        let secrets: Arc<dyn Secrets> = Arc::new(SecretsManager::new(&config));
+        let configuration = configurator(environment, &config, &secrets).await?;
+        let keeper = keeper(environment, configuration, Limits::default().whole)?;
+        let keeper = &keeper;
+        lambda_runtime::run(service_fn(|event: LambdaEvent<serde::de::IgnoredAny>| async move {
+            let left = left(event.context.deadline);
+            crate::subscriptions::handle(keeper, left).await.map_err(Error::from)
+        }))
+        .await
+    })
+}
+
+/// The replays, with a receiver of each provider that judges rejected requests anew.
+async fn replays(environment: Environment, config: &aws::SdkConfig) -> Result<Replays, Error> {
+    let secrets: Arc<dyn Secrets> = Arc::new(SecretsManager::new(config));
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let vault = Vault::open(Arc::clone(&secrets), environment.vault_webhooks()?, clock.now()).await?;
+    let vault = Arc::new(vault);
+    let connections = Connections::new(config, environment.connections_table()?);
+    let queue: Arc<dyn Queue> = Arc::new(Sqs::new(config, environment.queue_url()?));
+    let payloads: Arc<dyn Payloads> = Arc::new(Bucket::new(config, environment.payload_bucket()?));
+    let metrics = Arc::new(Metrics::stdout(&environment.stage()));
+    let prefix = environment.provider_secrets()?;
+    let receivers: Receivers = tillwatch_providers::ALL
+        .iter()
+        .map(|provider| {
+            let own = OwnSettings::new(connections.clone(), Arc::clone(&vault), provider.name());
+            let secret = format!("{prefix}{}", provider.name());
+            let receiver = Receiver::new(
+                *provider,
+                SettingsCache::new(Arc::clone(&secrets), secret),
+                own,
+                Arc::clone(&queue),
+                Arc::clone(&payloads),
+                Arc::clone(&clock),
+                Arc::clone(&metrics),
+            );
+            (provider.name(), Arc::new(receiver))
+        })
+        .collect();
+    let table = Table::new(config, environment.table()?, environment.figures_table()?);
+    Ok(Replays::new(table, connections, queue, receivers, clock))
+}
+
+async fn configurator(
+    environment: Environment,
+    config: &aws::SdkConfig,
+    secrets: &Arc<dyn Secrets>,
+) -> Result<Configurator, Error> {
+    let vault = async |name| {
+        let vault = Vault::open(Arc::clone(secrets), name, SystemClock.now()).await?;
+        Ok::<_, Error>(Arc::new(vault))
+    };
+    Ok(Configurator {
+        connections: Connections::new(config, environment.connections_table()?),
+        webhook_vault: vault(environment.vault_webhooks()?).await?,
+        token_vault: vault(environment.vault_tokens()?).await?,
+        secrets: Arc::clone(secrets),
+        secrets_prefix: environment.provider_secrets()?,
+    })
+}
+
+fn keeper(environment: Environment, configuration: Configurator, whole: Duration) -> Result<Keeper, Error> {
+    let allow_private = environment.allow_private()?;
+    Ok(Keeper {
+        configuration,
+        outbound: Outbound::new(Limits { whole, allow_private, ..Limits::default() }),
+        clock: Arc::new(SystemClock),
+        metrics: Arc::new(Metrics::stdout(&environment.stage())),
+        public_url: environment.public_url(),
+        allow_plain: allow_private,
+    })
+}
+
+/// How much time an invocation has left.
+fn left(deadline: u64) -> Duration {
+    let deadline = i64::try_from(deadline).unwrap_or(i64::MAX);
+    let left = deadline.saturating_sub(SystemClock.now().as_millisecond());
+    Duration::from_millis(u64::try_from(left).unwrap_or(0))
 }

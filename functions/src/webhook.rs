@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 use tillwatch_domain::Cause;
+use tillwatch_providers::{Headers, Provider, request};
 use tillwatch_workflows::console::Problem;
 use tillwatch_workflows::receive::{Answer, Arrival, Receiver};
 
@@ -16,6 +17,10 @@ use tillwatch_workflows::receive::{Answer, Arrival, Receiver};
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct WebhookEvent {
+    /// The path, as it came.
+    pub raw_path: String,
+    /// The query, as it came.
+    pub raw_query_string: String,
     /// The headers.
     pub headers: BTreeMap<String, String>,
     /// The body: text, or base64.
@@ -38,6 +43,8 @@ pub struct RequestContext {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct HttpContext {
+    /// `GET`, `POST`, …
+    pub method: String,
     /// The sender's address.
     pub source_ip: String,
 }
@@ -50,39 +57,51 @@ pub struct WebhookAnswer {
     pub status_code: u16,
     /// The headers.
     pub headers: BTreeMap<&'static str, &'static str>,
-    /// JSON.
+    /// JSON, or what the provider wants to read.
     pub body: String,
 }
 
 /// Takes one webhook.
 pub async fn handle(receiver: &Receiver, event: WebhookEvent) -> WebhookAnswer {
-    respond(receiver.receive(arrival(event)).await)
+    respond(receiver.receive(arrival(receiver.provider(), event)).await)
 }
 
-fn arrival(event: WebhookEvent) -> Arrival {
+/// What arrived, with what is not a header beside the headers; none of those that came may pass for one of it.
+fn arrival(provider: &dyn Provider, event: WebhookEvent) -> Arrival {
     let text = event.body.unwrap_or_default();
     let body = if event.is_base64_encoded {
         BASE64_STANDARD.decode(text).map_err(|_| Cause::UnreadableBody)
     } else {
         Ok(text.into_bytes())
     };
-    let headers = event.headers.into_iter().collect();
-    Arrival { headers, body, source: event.request_context.http.source_ip }
+    let mut headers: Headers = event.headers.into_iter().filter(|(name, _)| !name.starts_with(':')).collect();
+    let HttpContext { method, source_ip } = event.request_context.http;
+    if !method.is_empty() && method != "POST" {
+        headers.push(request::METHOD, method);
+    }
+    let beyond = event.raw_path.split_once(&format!("/webhooks/{}", provider.name()));
+    if let Some((_, suffix)) = beyond.filter(|(_, suffix)| !suffix.is_empty()) {
+        headers.push(request::SUFFIX, suffix);
+    }
+    if !event.raw_query_string.is_empty() {
+        headers.push(request::QUERY, event.raw_query_string);
+    }
+    Arrival { headers, body, source: source_ip }
 }
 
 fn respond(answer: Answer) -> WebhookAnswer {
     match answer {
-        Answer::Accepted(id) => WebhookAnswer {
-            status_code: 200,
-            headers: BTreeMap::from([("content-type", "application/json")]),
-            body: format!(r#"{{"id":"{id}"}}"#),
+        Answer::Accepted(_, reply) | Answer::Handshake(reply) => WebhookAnswer {
+            status_code: reply.status,
+            headers: BTreeMap::from([("content-type", reply.content_type)]),
+            body: reply.body,
         },
-        Answer::Rejected(cause, id) => {
+        Answer::Rejected(status, cause, id) => {
             let mut detail = cause.explanation().to_owned();
             if let Some(id) = id {
                 detail = format!("{detail} The request is kept as {id}.");
             }
-            problem(&Problem::new(cause.status(), cause.name(), "The webhook was not believed", detail))
+            problem(&Problem::new(status, cause.name(), "The webhook was not believed", detail))
         }
         Answer::Unavailable(_) => {
             let mut answer = problem(&Problem::new(

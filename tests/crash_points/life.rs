@@ -20,6 +20,9 @@ pub(crate) trait Scenario {
     /// What must have come of it, by how often each request was sent.
     fn expected(&self, world: &World, sent: &[usize]) -> Expected;
 
+    /// What else must hold afterwards.
+    async fn also_holds(&self, _: &World) {}
+
     /// Lets time pass for what waits.
     async fn wait(&self, world: &World) {
         world.pass(LONGEST_WAIT);
@@ -87,6 +90,7 @@ async fn survive(scenario: &impl Scenario, plan: &[(Step, Fault)]) -> Survived {
     let steps = world.faults.steps();
     rest(scenario, &mut world).await;
     world.faults.spare();
+    scenario.also_holds(&world).await;
     let expected = scenario.expected(&world, &sent);
     Survived { world, expected, steps, witness }
 }
@@ -142,7 +146,7 @@ pub(crate) async fn retry(world: &mut World, id: &str) {
 
 /// Whether the answer was one of those that are waited for. Else it is one of those that may come meanwhile, time passes,
 /// and the next process starts if this one has ended.
-async fn is_answered(world: &mut World, status: i64, expected: &[i64], meanwhile: &[i64]) -> bool {
+pub(crate) async fn is_answered(world: &mut World, status: i64, expected: &[i64], meanwhile: &[i64]) -> bool {
     if world.faults.is_dead() {
         // Nobody is answered by a process that has ended.
         world.restart().await;

@@ -1,7 +1,7 @@
 //! Prints what the code needs of its deployment, as it is found by running it, for `.ci/template` to hold template.yaml to:
 //! the tables, the queues' numbers, the heartbeat's message, and every metric with its dimensions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -10,11 +10,13 @@ use serde_json::{Value, json};
 use tillwatch::embedded::{DataFolder, Now};
 use tillwatch::ports::{Queues, Storage};
 use tillwatch::stack::{BATCH, PROCESSOR_TIMEOUT, VISIBILITY};
+use tillwatch_platform::metrics::Metric;
 use tillwatch_platform::queue::Outgoing;
 use tillwatch_platform::table::schema;
 use tillwatch_tests::sender::{sample, signed};
 use tillwatch_tests::world::{World, settings};
 use tillwatch_workflows::envelope::Message;
+use tillwatch_workflows::subscriptions::Standing;
 
 /// What the template calls the time at which a heartbeat is sent.
 const SCHEDULED: &str = "<aws.scheduler.scheduled-time>";
@@ -26,16 +28,22 @@ async fn main() {
         "tables": {
             "Table": [schema::main_table("-"), schema::time_to_live("-")],
             "FiguresTable": [schema::figures_table("-"), schema::time_to_live("-")],
+            "ConnectionsTable": [schema::connections_table("-"), schema::time_to_live("-")],
         },
         "batch": BATCH,
         "visibility": VISIBILITY.as_secs(),
         "processor_timeout": PROCESSOR_TIMEOUT.as_secs(),
         "dead_after": dead_after().await,
         "heartbeat": Message::Heartbeat { at: SCHEDULED.to_owned() }.to_text(),
-        "providers": tillwatch_providers::ALL.iter().map(|provider| provider.name()).collect::<Vec<_>>(),
+        "providers": providers(),
         "metrics": metrics().await,
     });
     println!("{deployment}");
+}
+
+/// Every provider, and whether its webhook function takes `GET` as well.
+fn providers() -> BTreeMap<&'static str, bool> {
+    tillwatch_providers::ALL.iter().map(|provider| (provider.name(), provider.takes_get())).collect()
 }
 
 /// After how many receptions a message is a dead letter.
@@ -83,16 +91,21 @@ async fn metrics() -> BTreeSet<String> {
     for _ in 0..20 {
         world.turn(Duration::from_hours(1)).await;
     }
+    // What a look at subscriptions may say of them: to find them so takes the providers.
+    for standing in Standing::ALL {
+        world.metrics.emit(world.now(), "square", standing.outcome(), &[(Metric::Subscriptions, vec![1])]);
+    }
     let lines = world.metrics.lines();
-    lines.iter().map(|line| described(serde_json::from_str(line).expect("a line is JSON"))).collect()
+    lines.iter().flat_map(|line| described(&serde_json::from_str(line).expect("a line is JSON"))).collect()
 }
 
-fn described(mut line: Value) -> String {
-    let mut described = line["_aws"]["CloudWatchMetrics"].take();
-    for dimension in ["provider", "outcome"] {
-        if line[dimension].is_string() {
-            described[0][dimension] = line[dimension].take();
+fn described(line: &Value) -> Vec<String> {
+    let mut described = line["_aws"]["CloudWatchMetrics"].clone();
+    let directives = described.as_array_mut().expect("a line says which metrics it is of");
+    for directive in directives.iter_mut() {
+        for dimension in ["provider", "outcome"] {
+            directive[dimension] = line[dimension].clone();
         }
     }
-    described[0].to_string()
+    directives.iter().map(Value::to_string).collect()
 }

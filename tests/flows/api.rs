@@ -7,7 +7,22 @@ use tillwatch_tests::pages::Pages;
 use tillwatch_tests::sender::{sample, signed};
 use tillwatch_tests::world::{World, settings};
 
-const PATHS: [&str; 5] = [
+/// Whether a path is one that something is done by.
+fn method(path: &str) -> &'static str {
+    let done_by = ["retry", "release", "cancel", "plan", "pause", "resume"];
+    if done_by.iter().any(|word| path.contains(word)) { "POST" } else { "GET" }
+}
+
+const PATHS: [&str; 14] = [
+    "/webhooks/logs",
+    "/webhooks/release/square/req_00000000000000000000000000000000",
+    "/replays",
+    "/replays/plan",
+    "/replays/one",
+    "/replays/one/cancel",
+    "/connections/one/pause",
+    "/connections/one/resume",
+    "/providers/square/pause",
     "/webhooks/health",
     "/webhooks/deliveries/square",
     "/webhooks/deliveries/square/evt_00000000000000000000000000000000",
@@ -19,7 +34,7 @@ const PATHS: [&str; 5] = [
 async fn nothing_is_told_without_a_token_or_with_a_wrong_one() {
     let world = World::new().await;
     for path in PATHS {
-        let method = if path.contains("retry") { "POST" } else { "GET" };
+        let method = method(path);
         for token in
             [None, Some(""), Some("operator-token-of-the-test"), Some("operator-token-of-the-tests2")]
         {
@@ -76,7 +91,7 @@ async fn what_makes_no_sense_is_refused_with_what_and_how_to_mend_it() {
 async fn a_query_that_makes_no_sense_is_refused_as_described_on_every_path() {
     let world = World::new().await;
     for path in PATHS {
-        let method = if path.contains("retry") { "POST" } else { "GET" };
+        let method = method(path);
         let (status, body) = world.ask(method, &format!("{path}?limit=1&limit=2")).await;
         assert_eq!((status, &body["type"]), (400, &json!("urn:tillwatch:problem:bad-parameter")), "{path}");
     }
@@ -133,6 +148,46 @@ async fn filters_by_status_type_and_time_find_what_they_name() {
 }
 
 #[tokio::test]
+async fn the_deliveries_of_all_providers_come_in_one_list_newest_first() {
+    let world = World::new().await;
+    for number in 0..20 {
+        for (provider, kind) in [("square", "payment.updated"), ("stripe", "payment_intent.succeeded")] {
+            let mut sent = sample(provider, kind, number, world.now(), &settings(provider));
+            if number % 5 == 0 {
+                sent.body.push(b' ');
+            }
+            world.post(&sent).await;
+            world.pass(Duration::from_secs(number * 1_000));
+        }
+    }
+    world.work().await;
+    for (query, count) in [
+        ("", 40),
+        ("&provider=stripe", 20),
+        ("&status=rejected", 8),
+        ("&cause=wrong_signature", 8),
+        ("&cause=wrong", 0),
+        ("&connection=nobody", 0),
+        ("&type=payment.updated", 16),
+    ] {
+        let mut pages = Pages::of(format!("/webhooks/logs?limit=7{query}"));
+        while let Some(path) = pages.wanted() {
+            pages.read(&world.get(&path).await);
+        }
+        let of_all = |field: &str| -> Vec<_> {
+            pages.deliveries.iter().map(|one| one[field].as_str().unwrap().to_owned()).collect()
+        };
+        let (mut ids, times) = (of_all("id"), of_all("received_at"));
+        assert_eq!(ids.len(), count, "{query}");
+        assert!(times.is_sorted_by(|one, next| one >= next), "{query}: {times:?}");
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), count, "{query}");
+    }
+    assert_eq!(world.ask("GET", "/webhooks/logs?provider=paypal").await.0, 404);
+}
+
+#[tokio::test]
 async fn a_delivery_is_shown_with_its_request_and_what_it_did() {
     let world = World::new().await;
     let sent = sample("square", "payment.updated", 1, world.now(), &settings("square"));
@@ -143,7 +198,8 @@ async fn a_delivery_is_shown_with_its_request_and_what_it_did() {
     let shown = world.get(&format!("/webhooks/deliveries/square/{id}")).await;
     assert_eq!(shown["body"].as_str().unwrap().as_bytes(), sent.body);
     assert_eq!(shown["headers"][0][0], "x-square-hmacsha256-signature");
-    assert_eq!((&shown["signing_key"], &shown["source"]), (&json!(0), &json!("203.0.113.0")));
+    assert_eq!((&shown["signing_key"], &shown["source"]), (&json!("77deb694"), &json!("203.0.113.0")));
+    assert_eq!((&shown["method"], &shown["raw_path"]), (&json!("POST"), &json!("/webhooks/square")));
     assert_eq!((&shown["processing_ms"], &shown["attempts"]), (&json!(30), &json!(1)));
     let record = &shown["records"][0];
     assert_eq!((&record["effect"], &record["status_to"]), (&json!("applied"), &json!("completed")));

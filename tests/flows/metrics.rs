@@ -1,14 +1,17 @@
 //! Metrics as CloudWatch reads them: one line in the embedded metric format for each provider and outcome.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tillwatch::stack::{FIGURES_TABLE, MAIN_TABLE};
+use tillwatch::stack::{CONNECTIONS_TABLE, FIGURES_TABLE, MAIN_TABLE};
+use tillwatch_platform::connections::{Connections, Unknown};
 use tillwatch_platform::table::Table;
 use tillwatch_providers::Headers;
 use tillwatch_tests::sender::{Sent, sample, signed};
 use tillwatch_tests::world::{BEGINNING_MS, World, settings};
 use tillwatch_workflows::process::{Processor, Report};
+use tillwatch_workflows::routing::Routing;
 
 fn payment(world: &World, number: u64) -> Sent {
     sample("square", "payment.updated", number, world.now(), &settings("square"))
@@ -48,7 +51,13 @@ fn requests(at_ms: i64, outcome: &str) -> Value {
 }
 
 fn events(at_ms: i64, outcome: &str, count: u32, times: Value) -> Value {
-    let line = line(at_ms, outcome, &[("Events", "Count"), ("ProcessingTime", "Milliseconds")]);
+    let mut line = line(at_ms, outcome, &[("Events", "Count"), ("ProcessingTime", "Milliseconds")]);
+    // Their number over all providers too, which alarms look at.
+    line["_aws"]["CloudWatchMetrics"].as_array_mut().unwrap().push(json!({
+        "Namespace": "Tillwatch/test",
+        "Dimensions": [["outcome"]],
+        "Metrics": [{"Name": "Events", "Unit": "Count"}],
+    }));
     with(line, &[("Events", json!(count)), ("ProcessingTime", times)])
 }
 
@@ -124,6 +133,10 @@ async fn a_line_holds_no_more_values_of_a_metric_than_the_format_allows() {
     let ports = world.stack().ports();
     let processor = Processor {
         table: Table::in_process(ports.table.clone(), MAIN_TABLE.to_owned(), FIGURES_TABLE.to_owned()),
+        routing: Arc::new(Routing::new(
+            Connections::in_process(ports.table.clone(), CONNECTIONS_TABLE.to_owned()),
+            Unknown::Auto,
+        )),
         queue: ports.events.clone(),
         payloads: ports.payloads.clone(),
         clock: ports.clock.clone(),

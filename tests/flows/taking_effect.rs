@@ -152,6 +152,7 @@ async fn a_verified_body_that_can_not_be_read_is_parked_under_its_requests_id() 
 async fn a_change_of_another_accounts_record_is_parked_and_changes_nothing() {
     let world = World::new().await;
     assert_eq!(post(&world, payment("COMPLETED", 100, world.now(), "mine")).await, 200);
+    world.work().await;
     let theirs =
         String::from_utf8(payment("CANCELED", 1, world.now() + SignedDuration::from_secs(9), "theirs"));
     assert_eq!(post(&world, theirs.unwrap().replace("M1", "M2").into_bytes()).await, 200);

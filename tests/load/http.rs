@@ -5,20 +5,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use tillwatch_providers::Settings;
-use tillwatch_tests::sender::sample;
+use tillwatch_tests::sender::{Sent, sample};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// A request as it goes over the wire.
-fn request(number: u64, at: Timestamp, settings: &Settings) -> Vec<u8> {
-    let sent = sample("square", "payment.updated", number, at, settings);
+pub(crate) fn wire(sent: &Sent) -> Vec<u8> {
+    let outgoing = sent.outgoing();
     let mut text = format!(
-        "POST /webhooks/square HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n",
+        "{} /webhooks/{}{} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n",
+        outgoing.method,
+        sent.provider,
+        outgoing.path_and_query,
         sent.body.len()
     );
-    for (name, value) in sent.headers.iter() {
+    for (name, value) in outgoing.headers.iter() {
         text.push_str(name);
         text.push_str(": ");
         text.push_str(value);
@@ -42,8 +44,7 @@ pub(crate) struct Outcome {
     pub(crate) took: Duration,
 }
 
-/// Sends distinct, signed webhooks over `connections` for `span`: as fast as they are answered, or, if `rate` is not 0, so
-/// many a second, each timed from when it was due and not from when it got its turn.
+/// Sends distinct, signed webhooks of Square's. See [`send_all`].
 pub(crate) async fn send(
     address: &str,
     settings: &Settings,
@@ -52,10 +53,26 @@ pub(crate) async fn send(
     rate: u64,
     span: Duration,
 ) -> Outcome {
-    let expected = if rate == 0 { 20_000 * span.as_secs() } else { rate * span.as_secs() };
     let at = "2026-11-23T23:00:00Z".parse().expect("a time");
-    let requests: Arc<Vec<_>> =
-        Arc::new((0..expected).map(|number| request(first + number, at, settings)).collect());
+    let request = |number| wire(&sample("square", "payment.updated", first + number, at, settings));
+    send_all(address, (0..expected(rate, span)).map(request).collect(), connections, rate, span).await
+}
+
+/// How many requests to have at hand.
+pub(crate) fn expected(rate: u64, span: Duration) -> u64 {
+    if rate == 0 { 20_000 * span.as_secs() } else { rate * span.as_secs() }
+}
+
+/// Sends requests over `connections` for `span`: as fast as they are answered, or, if `rate` is not 0, so
+/// many a second, each timed from when it was due and not from when it got its turn.
+pub(crate) async fn send_all(
+    address: &str,
+    requests: Vec<Vec<u8>>,
+    connections: u64,
+    rate: u64,
+    span: Duration,
+) -> Outcome {
+    let requests = Arc::new(requests);
     let next = Arc::new(AtomicU64::new(0));
     let started = Instant::now();
     let mut senders = tokio::task::JoinSet::new();

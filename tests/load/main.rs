@@ -5,13 +5,18 @@
 //! cargo run --release -p tillwatch-tests --bin load -- process     received → processed at a rate
 //! cargo run --release -p tillwatch-tests --bin load -- growth      cost of an event from 10³ stored ones on
 //! cargo run --release -p tillwatch-tests --bin load -- cost        AWS, per million events, from the calls that are made
+//! cargo run --release -p tillwatch-tests --bin load -- apply       a configuration of many locations
+//! cargo run --release -p tillwatch-tests --bin load -- connections webhooks of many connections with secrets of their own
+//! cargo run --release -p tillwatch-tests --bin load -- replay      a bulk replay beside new events
 //! ```
 
 mod accept;
+mod configuration;
 mod cost;
 mod growth;
 mod http;
 mod process;
+mod replay;
 
 use std::time::Duration;
 
@@ -26,8 +31,14 @@ fn main() {
         Some("process") => process::run(number(1, 300), Duration::from_secs(number(2, 20))),
         Some("growth") => growth::run(number(1, 100_000)),
         Some("cost") => cost::run(number(1, 1_000)),
+        Some("apply") => configuration::apply(number(1, 2_000)),
+        Some("connections") => {
+            configuration::connections(number(1, 10_000), number(2, 0), Duration::from_secs(number(3, 15)));
+        }
+        Some("replay") => replay::run(number(1, 100_000), number(2, 300), Duration::from_secs(number(3, 30))),
         _ => eprintln!(
-            "load accept [CONNECTIONS [RATE [SECONDS]]] | process [RATE [SECONDS]] | growth [EVENTS] | cost [EVENTS]"
+            "load accept [CONNECTIONS [RATE [SECONDS]]] | process [RATE [SECONDS]] | growth [EVENTS] | cost [EVENTS] \
+             | apply [LOCATIONS] | connections [CONNECTIONS [RATE [SECONDS]]] | replay [HELD [RATE [SECONDS]]]"
         ),
     }
 }

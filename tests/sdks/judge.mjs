@@ -3,12 +3,14 @@
 //
 // {"provider", "body" (base64), "key", "now" (Unix seconds), "url", "headers": {…} | "sign": true}
 
+import { parse as parseForm } from "node:querystring";
 import { createInterface } from "node:readline";
 
 import "@shopify/shopify-api/adapters/node";
 import { ApiVersion, LogSeverity, shopifyApi } from "@shopify/shopify-api";
 import { WebhooksHelper } from "square";
 import Stripe from "stripe";
+import twilio from "twilio";
 
 const stripe = new Stripe("sk_test_none");
 
@@ -44,6 +46,8 @@ const judges = {
       return false;
     }
   },
+  twilio: ({ body, headers, key, url }) =>
+    twilio.validateRequest(key, headers["x-twilio-signature"] ?? "", url, parseForm(body.toString())),
 };
 
 const signers = {
@@ -53,6 +57,9 @@ const signers = {
       secret: key,
       timestamp: now,
     }),
+  }),
+  twilio: ({ body, key, url }) => ({
+    "x-twilio-signature": twilio.getExpectedTwilioSignature(key, url, parseForm(body.toString())),
   }),
 };
 

@@ -14,7 +14,7 @@ use tillwatch_platform::aws::Patience;
 use tillwatch_platform::payloads::{PayloadError, Payloads};
 use tillwatch_platform::queue::{Gauge, Outgoing, Queue, QueueError};
 use tillwatch_platform::secrets::{Secrets, SecretsError};
-use tillwatch_platform::table::LocalEndpoint;
+use tillwatch_platform::table::{LocalEndpoint, Written};
 
 /// How a step goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -367,5 +367,15 @@ impl Secrets for Faulty<dyn Secrets> {
     async fn read(&self, name: &str) -> Result<Option<SecretString>, SecretsError> {
         let failed = || Err(SecretsError { cause: INJECTED.into() });
         self.faults.step("secrets.read", self.port.read(name)).await.unwrap_or_else(failed)
+    }
+
+    async fn write(
+        &self,
+        name: &str,
+        secret: &SecretString,
+        over: Option<&SecretString>,
+    ) -> Result<Written, SecretsError> {
+        let failed = || Err(SecretsError { cause: INJECTED.into() });
+        self.faults.step("secrets.write", self.port.write(name, secret, over)).await.unwrap_or_else(failed)
     }
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+pub mod connected;
 pub mod described;
 pub mod faults;
 pub mod meter;

@@ -229,9 +229,23 @@ impl Server {
         }
     }
 
+    /// Sends the API a JSON document as its operator: the answer's status and body.
+    pub fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let token = format!("Bearer {}", self.token);
+        let headers = [("authorization", token.as_str()), ("content-type", "application/json")];
+        let mut connection = Connection::open(&self.address).unwrap();
+        let (status, body) = connection.send("POST", path, &headers, body.to_string().as_bytes()).unwrap();
+        (status, serde_json::from_slice(&body).unwrap_or_default())
+    }
+
     /// Runs a `tillwatch` command against it: success, and what it printed.
     pub fn command(&self, arguments: &[&str]) -> (bool, String) {
-        let output = tillwatch()
+        self.run(tillwatch(), arguments)
+    }
+
+    /// The same with a command that has been given something.
+    pub fn run(&self, mut command: Command, arguments: &[&str]) -> (bool, String) {
+        let output = command
             .args(arguments)
             .env("TILLWATCH_URL", format!("http://{}", self.address))
             .env("TILLWATCH_TOKEN", &self.token)

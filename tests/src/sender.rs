@@ -6,7 +6,8 @@ use aws_lambda_events::event::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpR
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use jiff::Timestamp;
-use tillwatch_providers::{Headers, Provider, Settings};
+use tillwatch_providers::request::Outgoing;
+use tillwatch_providers::{Headers, Provider, Received, Request, Settings};
 
 /// The provider of that name.
 pub fn provider(name: &str) -> &'static dyn Provider {
@@ -33,7 +34,8 @@ pub fn sample(provider_name: &str, kind: &str, number: u64, at: Timestamp, setti
 /// This body, signed.
 #[expect(clippy::needless_pass_by_value, reason = "callers make the headers for it")]
 pub fn signed(name: &str, headers: Headers, body: Vec<u8>, at: Timestamp, settings: &Settings) -> Sent {
-    let signature = provider(name).sign(settings, &body, at).expect("the settings can sign");
+    let request = Request::new(headers.clone(), body.clone());
+    let signature = provider(name).sign(settings, &request, at).expect("the settings can sign");
     let headers = headers.iter().chain(signature.iter()).collect();
     Sent { provider: name.to_owned(), headers, body }
 }
@@ -54,17 +56,27 @@ pub fn square_payment(id: &str, status: &str, cents: u32, updated_at: Timestamp,
 impl Sent {
     /// The ids that its events must have.
     pub fn event_ids(&self) -> Vec<String> {
-        let events = provider(&self.provider).parse(&self.headers, &self.body).expect("it can be read");
+        let received = Received { headers: &self.headers, body: &self.body, at: Timestamp::UNIX_EPOCH };
+        let events = provider(&self.provider).parse(received).expect("it can be read");
         events.into_iter().map(|event| event.dedupe.event_id().to_string()).collect()
+    }
+
+    /// What it is on the wire.
+    pub fn outgoing(&self) -> Outgoing {
+        Outgoing::of(&self.headers, !self.body.is_empty())
     }
 
     /// The event that API Gateway makes of it.
     pub fn event(&self) -> ApiGatewayV2httpRequest {
         let mut event = ApiGatewayV2httpRequest::default();
-        event.raw_path = Some(format!("/webhooks/{}", self.provider));
-        event.request_context.http.method = http::Method::POST;
+        let outgoing = self.outgoing();
+        let (path, query) =
+            outgoing.path_and_query.split_once('?').unwrap_or((outgoing.path_and_query.as_str(), ""));
+        event.raw_path = Some(format!("/webhooks/{}{path}", self.provider));
+        event.raw_query_string = Some(query.to_owned()).filter(|query| !query.is_empty());
+        event.request_context.http.method = outgoing.method.parse().expect("a method");
         event.request_context.http.source_ip = Some("203.0.113.7".to_owned());
-        for (name, value) in self.headers.iter() {
+        for (name, value) in outgoing.headers.iter() {
             let name: http::HeaderName = name.parse().expect("a header name");
             let value = match event.headers.get(&name) {
                 Some(before) => format!("{},{value}", before.to_str().unwrap_or_default()),
@@ -83,12 +95,23 @@ impl Sent {
     }
 }
 
+/// What an answer says its body is.
+pub fn content_type(answer: &ApiGatewayV2httpResponse) -> &str {
+    let said = answer.headers.get(http::header::CONTENT_TYPE);
+    said.and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+/// The body of an answer.
+pub fn text(answer: &ApiGatewayV2httpResponse) -> &str {
+    match &answer.body {
+        Some(Body::Text(text)) => text,
+        _ => "",
+    }
+}
+
 /// The body of an answer as JSON.
 pub fn json(answer: &ApiGatewayV2httpResponse) -> serde_json::Value {
-    match &answer.body {
-        Some(Body::Text(text)) => serde_json::from_str(text).unwrap_or_default(),
-        _ => serde_json::Value::Null,
-    }
+    serde_json::from_str(text(answer)).unwrap_or_default()
 }
 
 /// A payment whose note makes its body `size` bytes that compress to about half.

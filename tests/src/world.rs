@@ -9,25 +9,28 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_lambda_events::event::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use jiff::Timestamp;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use tillwatch::embedded::{DataFolder, Now};
 use tillwatch::ports::{Queues, Storage};
 use tillwatch::stack::{Polled, Ports, Stack, Tailed};
 use tillwatch_domain::retry::RetryPolicy;
 use tillwatch_platform::clock::Clock;
+use tillwatch_platform::connections::Unknown;
 use tillwatch_platform::metrics::Metrics;
+use tillwatch_platform::outbound::Limits;
 use tillwatch_platform::payloads::{Folder, Payloads};
 use tillwatch_platform::queue::QueueError;
 use tillwatch_platform::secrets::{Secrets, SecretsError};
-use tillwatch_platform::table::LocalEndpoint;
+use tillwatch_platform::table::{LocalEndpoint, Written};
+use tillwatch_platform::vault::{KeyRing, Vault};
 use tillwatch_providers::Settings;
 
 use crate::described::assert_described;
 use crate::faults::{Faults, Faulty};
 use crate::meter::Meter;
 use crate::pages::Pages;
-use crate::sender::{Sent, json};
+use crate::sender::{Sent, content_type, json};
 
 /// The operator's token of every world.
 pub const TOKEN: &str = "operator-token-of-the-tests";
@@ -54,6 +57,21 @@ pub struct FakeSecrets(Mutex<BTreeMap<String, Value>>);
 impl Secrets for FakeSecrets {
     async fn read(&self, name: &str) -> Result<Option<SecretString>, SecretsError> {
         Ok(self.0.lock().unwrap().get(name).map(|value| value.to_string().into()))
+    }
+
+    async fn write(
+        &self,
+        name: &str,
+        secret: &SecretString,
+        over: Option<&SecretString>,
+    ) -> Result<Written, SecretsError> {
+        let mut secrets = self.0.lock().unwrap();
+        let now = secrets.get(name).map(ToString::to_string);
+        if now.as_deref() != over.map(ExposeSecret::expose_secret) {
+            return Ok(Written::No);
+        }
+        secrets.insert(name.to_owned(), serde_json::from_str(secret.expose_secret()).unwrap());
+        Ok(Written::Yes)
     }
 }
 
@@ -83,6 +101,12 @@ pub struct World {
     /// The metrics of the present process.
     pub metrics: Arc<Metrics>,
     policy: RetryPolicy,
+    /// What becomes of events of unknown accounts in the next process.
+    pub unknown: Unknown,
+    /// How patient calls to providers are in the next process.
+    pub outbound: Limits,
+    /// The address at which providers reach the next process.
+    pub public_url: String,
     stack: Option<Arc<Stack>>,
     payloads: Option<Arc<dyn Payloads>>,
 }
@@ -92,10 +116,14 @@ pub fn settings(provider: &str) -> Settings {
     serde_json::from_value(secret(provider)).unwrap()
 }
 
-fn secret(provider: &str) -> Value {
-    match provider {
+fn secret(name: &str) -> Value {
+    match name {
         "square" => json!({"signing_keys": ["square-key"], "notification_url": SQUARE_URL}),
-        other => json!({"signing_keys": [format!("{other}-key")]}),
+        "shopify" | "stripe" => json!({"signing_keys": [format!("{name}-key")]}),
+        other => {
+            let url = format!("https://hooks.example.com/webhooks/{other}");
+            crate::sender::provider(other).fresh_settings(&format!("{other}-key-of-32-digits"), &url)
+        }
     }
 }
 
@@ -118,6 +146,9 @@ impl World {
             meter: Arc::default(),
             metrics: Arc::new(Metrics::kept()),
             policy,
+            unknown: Unknown::Auto,
+            outbound: Limits { allow_private: true, ..Limits::default() },
+            public_url: "https://hooks.example.com".to_owned(),
             stack: None,
             payloads: None,
         };
@@ -125,6 +156,9 @@ impl World {
             world.secrets.put(provider.name(), Some(secret(provider.name())));
         }
         world.secrets.put("console", Some(json!({"tokens": [TOKEN]})));
+        for ring in ["vault_webhooks", "vault_tokens"] {
+            world.secrets.put(ring, Some(serde_json::from_str(&KeyRing::generate()).unwrap()));
+        }
         world.restart().await;
         world
     }
@@ -144,6 +178,10 @@ impl World {
         let payloads = self.payloads.clone();
         let payloads = payloads.unwrap_or_else(|| Arc::new(Folder::new(self.folder.join("payloads"))));
         let secrets: Arc<dyn Secrets> = self.secrets.clone();
+        let vault = async |ring: &str| {
+            Arc::new(Vault::open(secrets.clone(), ring.to_owned(), self.clock.now()).await.unwrap())
+        };
+        let (webhook_vault, token_vault) = (vault("vault_webhooks").await, vault("vault_tokens").await);
         self.stack = Some(Arc::new(Stack::new(Ports {
             clock: Arc::new(self.clock.clone()),
             table: Arc::new(Faulty::<dyn LocalEndpoint> {
@@ -158,8 +196,13 @@ impl World {
             }),
             payloads: Arc::new(Faulty::<dyn Payloads> { faults: faults.clone(), port: payloads }),
             secrets: Arc::new(Faulty::<dyn Secrets> { faults, port: secrets }),
+            webhook_vault,
+            token_vault,
+            unknown: self.unknown,
             metrics: self.metrics.clone(),
             policy: self.policy,
+            outbound: self.outbound,
+            public_url: Some(self.public_url.clone()),
         })));
     }
 
@@ -173,6 +216,22 @@ impl World {
     pub async fn restart_with_policy(&mut self, policy: RetryPolicy) {
         self.policy = policy;
         self.restart().await;
+    }
+
+    /// All bytes that are on disk, by the file's name: tables, queues and payloads.
+    pub fn on_disk(&self) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+        let (mut files, mut folders) = (Vec::new(), vec![self.folder.clone()]);
+        while let Some(folder) = folders.pop() {
+            for entry in folder.read_dir().unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    files.push((path.clone(), std::fs::read(&path).unwrap()));
+                }
+            }
+        }
+        files
     }
 
     /// The running process.
@@ -193,7 +252,13 @@ impl World {
     /// Sends a request; its answer, which is as the API's description says.
     pub async fn send(&self, sent: &Sent) -> ApiGatewayV2httpResponse {
         let answer = self.stack().http(sent.event()).await;
-        assert_described("POST", &format!("/webhooks/{}", sent.provider), answer.status_code, &json(&answer));
+        assert_described(
+            &sent.outgoing().method,
+            &format!("/webhooks/{}", sent.provider),
+            answer.status_code,
+            content_type(&answer),
+            &json(&answer),
+        );
         answer
     }
 
@@ -229,6 +294,29 @@ impl World {
         self.work().await;
     }
 
+    /// Takes the next step of every replay of which one is due, and does the work that it makes; when the next one is.
+    pub async fn replay_once(&self) -> Option<Timestamp> {
+        let next = self.meant(self.stack().replays().turn().await).flatten();
+        self.work().await;
+        next
+    }
+
+    /// Works all replays off, however long they take.
+    pub async fn replay(&self) {
+        for _ in 0..1_000 {
+            let Some(next) = self.replay_once().await else { return };
+            self.clock.0.fetch_max(next.as_millisecond(), Ordering::SeqCst);
+        }
+        panic!("replays come to an end");
+    }
+
+    /// An operator's request with a body that must be taken.
+    pub async fn do_with(&self, method: &str, path: &str, body: &Value) -> Value {
+        let (status, answer) = self.ask_with(method, path, Some(TOKEN), Some(body)).await;
+        assert!((200..300).contains(&status), "{path}: {answer}");
+        answer
+    }
+
     /// Lets so much time pass that everything in flight, waiting for another attempt or due has its turn, and does the
     /// work.
     pub async fn settle(&self) {
@@ -238,7 +326,7 @@ impl World {
     }
 
     /// What came of it; none, if it failed and the test means something to fail.
-    fn meant<T>(&self, result: Result<T, QueueError>) -> Option<T> {
+    fn meant<T, E: std::fmt::Display>(&self, result: Result<T, E>) -> Option<T> {
         match result {
             Ok(done) => Some(done),
             Err(_) if self.faults.are_meant() => None,
@@ -253,6 +341,17 @@ impl World {
 
     /// The same with another token, or none.
     pub async fn ask_as(&self, method: &str, path_and_query: &str, token: Option<&str>) -> (i64, Value) {
+        self.ask_with(method, path_and_query, token, None).await
+    }
+
+    /// The same with a body of JSON.
+    pub async fn ask_with(
+        &self,
+        method: &str,
+        path_and_query: &str,
+        token: Option<&str>,
+        body: Option<&Value>,
+    ) -> (i64, Value) {
         let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
         let mut event = ApiGatewayV2httpRequest::default();
         event.raw_path = Some(path.to_owned());
@@ -262,9 +361,10 @@ impl World {
         if let Some(token) = token {
             event.headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
         }
+        event.body = body.map(Value::to_string);
         let answer = self.stack().http(event).await;
         let body = json(&answer);
-        assert_described(method, path, answer.status_code, &body);
+        assert_described(method, path, answer.status_code, content_type(&answer), &body);
         (answer.status_code, body)
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use secrecy::SecretString;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tillwatch_platform::clock::{Clock as _, SystemClock};
@@ -142,6 +143,35 @@ impl Deployment {
             "ClientRequestToken": format!("{name}-00000000-0000-0000-0000-000000000000"),
         });
         self.aws.call("secretsmanager.PutSecretValue", &input).await;
+    }
+
+    /// Makes the connection that the events of a request of Square's belong to, as declaring it does.
+    pub(crate) async fn declare(&self, sent: &Sent) {
+        let body: Value = serde_json::from_slice(&sent.body).unwrap();
+        let item = [
+            ("pk", format!("A#square#{}", body["merchant_id"].as_str().unwrap())),
+            ("sk", "harbour-square".to_owned()),
+            ("bs", "harbour".to_owned()),
+            ("st", "enabled".to_owned()),
+            ("ro", "primary".to_owned()),
+        ];
+        self.put_connection_item(&item.map(|(name, value)| (name, json!({ "S": value })))).await;
+    }
+
+    /// Puts an item into the table of connections.
+    pub(crate) async fn put_connection_item(&self, item: &[(&str, Value)]) {
+        let input = json!({
+            "TableName": self.variable("Processor", "TILLWATCH_CONNECTIONS_TABLE"),
+            "Item": item.iter().cloned().collect::<BTreeMap<_, _>>(),
+        });
+        self.aws.call("DynamoDB_20120810.PutItem", &input).await;
+    }
+
+    /// The secret that this variable of the webhook functions names.
+    pub(crate) async fn secret(&self, variable: &str) -> SecretString {
+        let input = json!({"SecretId": self.variable("WebhookSquare", variable)});
+        let answer = self.aws.call("secretsmanager.GetSecretValue", &input).await;
+        answer["SecretString"].as_str().unwrap().to_owned().into()
     }
 
     /// Posts a webhook, as API Gateway hands it over.
@@ -289,12 +319,17 @@ impl Deployment {
 
     /// Asks the console.
     pub(crate) async fn ask(&self, path: &str) -> Answer {
-        let mut event = event("console.json");
-        event["routeKey"] = json!("$default");
-        event["rawPath"] = json!(path);
-        event["requestContext"]["routeKey"] = json!("$default");
-        event["requestContext"]["http"]["path"] = json!(path);
-        Answer::of(&self.console.invoke(&event).await)
+        Answer::of(&self.console.invoke(&question("GET", path)).await)
+    }
+
+    /// Asks another instance of the console to do something.
+    pub(crate) async fn order(&self, path: &str, body: &Value) -> Answer {
+        let mut event = question("POST", path);
+        event["headers"]["content-type"] = json!("application/json");
+        event["body"] = json!(body.to_string());
+        let variables = &self.environments["Console"];
+        let console = Function::start("console", variables, &self.aws.endpoint, self.folder.path());
+        Answer::of(&console.invoke(&event).await)
     }
 
     /// Asks the console for what must be there.
@@ -336,6 +371,16 @@ impl Deployment {
         let counted = ["received", "accepted", "processed", "applied"].map(|name| figures[name].as_i64());
         assert_eq!(counted, [Some(1); 4], "{figures}");
     }
+}
+
+fn question(method: &str, path: &str) -> Value {
+    let mut event = event("console.json");
+    event["routeKey"] = json!("$default");
+    event["rawPath"] = json!(path);
+    event["requestContext"]["routeKey"] = json!("$default");
+    event["requestContext"]["http"]["method"] = json!(method);
+    event["requestContext"]["http"]["path"] = json!(path);
+    event
 }
 
 fn name_in(url: &str) -> &str {

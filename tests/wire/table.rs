@@ -42,6 +42,7 @@ async fn a_processor_killed_before_its_messages_are_deleted_leaves_one_effect() 
 async fn a_processor_killed_between_two_writes_leaves_one_effect() {
     let mut deployment = Deployment::ready().await;
     let sent = payment();
+    deployment.declare(&sent).await;
     assert_eq!(deployment.post(&sent).await.status, 200);
     let batch = deployment.receive(1).await;
     deployment.way.puts(Puts::GetNoAnswer);

@@ -17,14 +17,14 @@ enum Command {
     /// Run everything on this machine.
     Serve(tillwatch::serve::Arguments),
     #[command(flatten)]
-    Tool(tillwatch::cli::Command),
+    Tool(Box<tillwatch::cli::Command>),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     match Arguments::parse_from(with_default_command()).command {
         Command::Serve(arguments) => tillwatch::serve::run(arguments).await,
-        Command::Tool(command) => tillwatch::cli::run(command).await,
+        Command::Tool(command) => tillwatch::cli::run(*command).await,
     }
 }
 

@@ -14,7 +14,9 @@ use crate::embedded::queue::{DeadLetters, Rules, SqliteQueue};
 use crate::embedded::stream::StreamTail;
 use crate::embedded::table::{EmbeddedTable, TableError};
 use crate::embedded::{DataFolder, Now};
-use crate::stack::{DEAD_LETTER_QUEUE, EVENTS_QUEUE, FIGURES_TABLE, MAIN_TABLE, Polled, Received, Tailed};
+use crate::stack::{
+    CONNECTIONS_TABLE, DEAD_LETTER_QUEUE, EVENTS_QUEUE, FIGURES_TABLE, MAIN_TABLE, Polled, Received, Tailed,
+};
 
 /// After how many receptions without an outcome a message is a dead letter; as in the template. High, for the processor
 /// parks what it can't process long before: only what kills the processor itself comes this far.
@@ -102,8 +104,11 @@ impl Storage {
 }
 
 async fn create_tables(table: &EmbeddedTable) -> Result<(), StorageError> {
-    let tables =
-        [(MAIN_TABLE, schema::main_table(MAIN_TABLE)), (FIGURES_TABLE, schema::figures_table(FIGURES_TABLE))];
+    let tables = [
+        (MAIN_TABLE, schema::main_table(MAIN_TABLE)),
+        (FIGURES_TABLE, schema::figures_table(FIGURES_TABLE)),
+        (CONNECTIONS_TABLE, schema::connections_table(CONNECTIONS_TABLE)),
+    ];
     for (name, definition) in tables {
         let (status, answer) = table.call("CreateTable", definition.to_string().as_bytes()).await;
         let answer = String::from_utf8_lossy(&answer).into_owned();

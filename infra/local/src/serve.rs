@@ -4,6 +4,7 @@ mod expiry;
 mod introduction;
 mod loops;
 mod secrets;
+mod vaults;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,7 +15,9 @@ use clap::Args;
 use tillwatch_domain::retry::RetryPolicy;
 use tillwatch_platform::clock::{Clock as _, SystemClock};
 use tillwatch_platform::config::{Environment, optional};
+use tillwatch_platform::connections::{Connections, Unknown};
 use tillwatch_platform::metrics::Metrics;
+use tillwatch_platform::outbound::Limits;
 use tillwatch_platform::payloads::Folder;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -29,7 +32,7 @@ use self::secrets::LocalSecrets;
 use crate::cli::secrets::DEFAULT_DATA;
 use crate::embedded::DataFolder;
 use crate::ports::{self, Queues, Storage};
-use crate::stack::{Ports, Stack};
+use crate::stack::{CONNECTIONS_TABLE, Ports, Stack};
 
 /// Run everything on this machine: webhook URLs, queue, processor, table, figures and the API.
 #[derive(Debug, Args)]
@@ -102,11 +105,22 @@ fn refuse(error: &(dyn std::error::Error + Send + Sync)) {
     eprintln!("tillwatch: {text}");
 }
 
+/// What the environment says.
+struct Chosen {
+    policy: RetryPolicy,
+    allow_private: bool,
+    public_url: Option<String>,
+}
+
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 async fn serve(arguments: Arguments) -> Result<(), Failure> {
     let token = secrets::from_environment(optional("TILLWATCH_TOKEN"))?;
-    let policy = RetryPolicy::with_attempts(Environment.attempts()?);
+    let chosen = Chosen {
+        policy: RetryPolicy::with_attempts(Environment.attempts()?),
+        allow_private: Environment.allow_private()?,
+        public_url: Environment.public_url(),
+    };
     let folder = DataFolder::open(&arguments.data)?;
     let address = SocketAddr::new(arguments.host, arguments.port);
     let listener = TcpListener::bind(address)
@@ -134,7 +148,7 @@ async fn serve(arguments: Arguments) -> Result<(), Failure> {
     let (alarm, alarmed) = oneshot::channel();
     let work = std::thread::Builder::new().name("work".to_owned()).spawn({
         let stopping = stopping.clone();
-        move || background(queues, &folder, secrets, policy, stopping, ready, alarm)
+        move || background(queues, &folder, secrets, chosen, stopping, ready, alarm)
     })?;
     let stack = stack.await.map_err(|_| "the tables could not be opened")??;
     Introduction { url, data: arguments.data, secrets: secrets_path, token }.print();
@@ -170,7 +184,7 @@ fn background(
     queues: Queues,
     folder: &DataFolder,
     secrets: Arc<LocalSecrets>,
-    policy: RetryPolicy,
+    chosen: Chosen,
     stopping: watch::Receiver<bool>,
     ready: oneshot::Sender<Result<Arc<Stack>, Failure>>,
     alarm: oneshot::Sender<()>,
@@ -193,6 +207,15 @@ fn background(
                 return Ok(());
             }
         };
+        let connections = Connections::in_process(Arc::clone(&storage.table), CONNECTIONS_TABLE.to_owned());
+        let vaults = vaults::open(&secrets, &connections, &folder.file(""), SystemClock.now()).await;
+        let [webhook_vault, token_vault] = match vaults {
+            Ok(vaults) => vaults,
+            Err(error) => {
+                let _ = ready.send(Err(error));
+                return Ok(());
+            }
+        };
         let payloads = Folder::new(folder.file("payloads"));
         let stack = Arc::new(Stack::new(Ports {
             clock: Arc::new(SystemClock),
@@ -202,15 +225,24 @@ fn background(
             dead_letters: storage.dead_letters,
             payloads: Arc::new(payloads.clone()),
             secrets,
+            webhook_vault,
+            token_vault,
+            unknown: Unknown::Auto,
             metrics: Arc::new(Metrics::off()),
-            policy,
+            policy: chosen.policy,
+            outbound: Limits { allow_private: chosen.allow_private, ..Limits::default() },
+            public_url: chosen.public_url,
         }));
         let mut running = JoinSet::new();
         for poller in 0..=POLLERS {
             running.spawn(loops::process(Arc::clone(&stack), poller == POLLERS, stopping.clone()));
         }
         running.spawn(loops::roll_up(Arc::clone(&stack), stopping.clone()));
+        running.spawn(loops::replay(Arc::clone(&stack), stopping.clone()));
         running.spawn(loops::beat(Arc::clone(&stack), stopping.clone()));
+        if stack.ports().public_url.is_some() {
+            running.spawn(loops::look_after_subscriptions(Arc::clone(&stack), stopping.clone()));
+        }
         running.spawn(expiry::expire(storage.expiring, payloads, Arc::new(SystemClock), stopping));
         let _ = ready.send(Ok(stack));
         if loops::all_ended(running, alarm).await { Ok(()) } else { Err(BROKEN.into()) }

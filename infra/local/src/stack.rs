@@ -1,7 +1,7 @@
 //! The whole of Tillwatch in one process: the deployment's handlers, called with Lambda's own events, on queues and
 //! tables that live in local files. What `template.yaml` wires up in the cloud is wired up here.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -13,6 +13,8 @@ use async_trait::async_trait;
 use aws_lambda_events::encodings::Body;
 use aws_lambda_events::event::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use jiff::Timestamp;
 use lambda_http::RequestExt as _;
@@ -21,25 +23,35 @@ use tillwatch_domain::Cause;
 use tillwatch_domain::retry::RetryPolicy;
 use tillwatch_functions::processor::{Handler, Source};
 use tillwatch_functions::webhook::{HttpContext, RequestContext, WebhookAnswer, WebhookEvent};
-use tillwatch_functions::{console, rollup, webhook};
+use tillwatch_functions::{console, rollup, subscriptions, webhook};
 use tillwatch_platform::clock::Clock;
+use tillwatch_platform::connections::{Connections, Unknown};
 use tillwatch_platform::metrics::Metrics;
+use tillwatch_platform::outbound::{Limits, Outbound};
 use tillwatch_platform::payloads::Payloads;
 use tillwatch_platform::queue::{Outgoing, Queue, QueueError};
 use tillwatch_platform::secrets::Secrets;
-use tillwatch_platform::table::{LocalEndpoint, Table};
+use tillwatch_platform::table::{LocalEndpoint, Table, TableError};
+use tillwatch_platform::vault::Vault;
 use tillwatch_providers::Headers;
+use tillwatch_workflows::configuration::Configurator;
 use tillwatch_workflows::console::{Console, Operators, Problem};
 use tillwatch_workflows::envelope::Message;
+use tillwatch_workflows::own_settings::OwnSettings;
 use tillwatch_workflows::process::Processor;
 use tillwatch_workflows::receive::{Answer, Arrival, Receiver};
+use tillwatch_workflows::replay::{Receivers, Replays};
+use tillwatch_workflows::routing::Routing;
 use tillwatch_workflows::signing::SettingsCache;
+use tillwatch_workflows::subscriptions::Keeper;
 use tokio::time::Instant;
 
 /// The name of the table of events and records.
 pub const MAIN_TABLE: &str = "tillwatch";
 /// The name of the table of figures.
 pub const FIGURES_TABLE: &str = "tillwatch-figures";
+/// The name of the table of connections.
+pub const CONNECTIONS_TABLE: &str = "tillwatch-connections";
 /// The name of the queue of events.
 pub const EVENTS_QUEUE: &str = "events";
 /// The name of the queue of dead letters.
@@ -106,19 +118,32 @@ pub struct Ports {
     pub payloads: Arc<dyn Payloads>,
     /// The providers' settings and the operators' tokens.
     pub secrets: Arc<dyn Secrets>,
+    /// What seals the secrets that prove connections' webhooks.
+    pub webhook_vault: Arc<Vault>,
+    /// What seals connections' tokens.
+    pub token_vault: Arc<Vault>,
+    /// What becomes of events of unknown accounts until the table says.
+    pub unknown: Unknown,
     /// Where metrics go.
     pub metrics: Arc<Metrics>,
     /// How long failed messages wait.
     pub policy: RetryPolicy,
+    /// How patient calls to providers are, and where they may go.
+    pub outbound: Limits,
+    /// The address at which providers reach this; none, if they don't.
+    pub public_url: Option<String>,
 }
 
 /// The handlers and what they stand on.
 pub struct Stack {
     ports: Ports,
     table: Table,
-    webhooks: BTreeMap<&'static str, Receiver>,
+    webhooks: Receivers,
     processor: Handler,
     console: Console,
+    replays: Arc<Replays>,
+    subscriptions: Arc<Keeper>,
+    routing: Arc<Routing>,
 }
 
 impl Stack {
@@ -127,26 +152,57 @@ impl Stack {
         let table = Table::in_process(ports.table.clone(), MAIN_TABLE.to_owned(), FIGURES_TABLE.to_owned());
         let events: Arc<dyn Queue> = ports.events.clone();
         let dead_letters: Arc<dyn Queue> = ports.dead_letters.clone();
+        let connections = Connections::in_process(ports.table.clone(), CONNECTIONS_TABLE.to_owned());
         let webhooks = tillwatch_providers::ALL.iter().map(|provider| {
+            let own = OwnSettings::new(connections.clone(), ports.webhook_vault.clone(), provider.name());
+            let settings = SettingsCache::new(ports.secrets.clone(), provider.name().to_owned())
+                .with_fingerprints(own.fingerprints().clone());
             let receiver = Receiver::new(
                 *provider,
-                SettingsCache::new(ports.secrets.clone(), provider.name().to_owned()),
+                settings,
+                own,
                 events.clone(),
                 ports.payloads.clone(),
                 ports.clock.clone(),
                 ports.metrics.clone(),
             );
-            (provider.name(), receiver)
+            (provider.name(), Arc::new(receiver))
         });
+        let routing = Arc::new(Routing::new(connections.clone(), ports.unknown));
         let processor = Processor {
             table: table.clone(),
+            routing: Arc::clone(&routing),
             queue: events.clone(),
             payloads: ports.payloads.clone(),
             clock: ports.clock.clone(),
             metrics: ports.metrics.clone(),
             policy: ports.policy,
         };
+        let webhooks: Receivers = webhooks.collect();
+        let replays = Arc::new(Replays::new(
+            table.clone(),
+            connections.clone(),
+            events.clone(),
+            webhooks.clone(),
+            ports.clock.clone(),
+        ));
+        let configuration = Configurator {
+            connections: connections.clone(),
+            webhook_vault: ports.webhook_vault.clone(),
+            token_vault: ports.token_vault.clone(),
+            secrets: ports.secrets.clone(),
+            secrets_prefix: String::new(),
+        };
+        let keeper = Arc::new(Keeper {
+            configuration: configuration.clone(),
+            outbound: Outbound::new(ports.outbound),
+            clock: ports.clock.clone(),
+            metrics: ports.metrics.clone(),
+            public_url: ports.public_url.clone(),
+            allow_plain: ports.outbound.allow_private,
+        });
         let console = Console {
+            replays: replays.clone(),
             table: table.clone(),
             queue: events.clone(),
             dead_letters: dead_letters.clone(),
@@ -154,9 +210,13 @@ impl Stack {
             watcher: None,
             clock: ports.clock.clone(),
             operators: Operators::new(ports.secrets.clone(), "console".to_owned()),
+            configuration,
+            subscriptions: Arc::clone(&keeper),
+            routing: Some(Arc::clone(&routing)),
         };
         Self {
-            webhooks: webhooks.collect(),
+            webhooks,
+            replays,
             processor: Handler {
                 processor: Arc::new(processor),
                 events: Source { name: EVENTS_QUEUE.to_owned(), queue: events },
@@ -164,6 +224,8 @@ impl Stack {
             },
             console,
             table,
+            subscriptions: keeper,
+            routing,
             ports,
         }
     }
@@ -173,9 +235,12 @@ impl Stack {
     pub async fn http(&self, event: ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
         let path = event.raw_path.as_deref().unwrap_or_default();
         match self.webhook(&event.request_context.http.method, path) {
+            // By itself: a sender that does not wait for the answer must not take the work with it when it goes.
             Some(receiver) => {
-                let answer = async { from_webhook(webhook::handle(receiver, to_webhook(event)).await) };
-                caught(Box::pin(answer)).await
+                let receiver = Arc::clone(receiver);
+                let answer = async move { from_webhook(webhook::handle(&receiver, to_webhook(event)).await) };
+                let answer = tokio::spawn(answer);
+                caught(Box::pin(async { answer.await.unwrap_or_else(|_| panicked()) })).await
             }
             None => match to_console(event) {
                 Some(request) => {
@@ -205,15 +270,20 @@ impl Stack {
             return problem(&Problem::new(cause.status(), "too-large", "The body is too large", detail));
         };
         let arrival = Arrival { headers: Headers::new(), body: Err(cause), source };
-        if let Answer::Rejected(_, Some(id)) = receiver.receive(arrival).await {
+        if let Answer::Rejected(_, _, Some(id)) = receiver.receive(arrival).await {
             detail = format!("{detail} The request is kept as {id}, without its body.");
         }
         problem(&Problem::new(cause.status(), cause.name(), "The webhook was not believed", detail))
     }
 
-    fn webhook(&self, method: &http::Method, path: &str) -> Option<&Receiver> {
-        let provider = path.strip_prefix("/webhooks/").filter(|_| method == http::Method::POST)?;
-        self.webhooks.get(provider)
+    /// The receiver of what is sent to a path, as the template's routes have it: `/webhooks/<provider>` and what lies under
+    /// it, but for the console's own.
+    fn webhook(&self, method: &http::Method, path: &str) -> Option<&Arc<Receiver>> {
+        let rest = path.strip_prefix("/webhooks/")?;
+        let receiver = self.webhooks.get(rest.split_once('/').map_or(rest, |(provider, _)| provider))?;
+        let taken =
+            method == http::Method::POST || (method == http::Method::GET && receiver.provider().takes_get());
+        taken.then_some(receiver)
     }
 
     /// Takes one batch of a queue through the processor, as the event source does; how many messages it was.
@@ -273,6 +343,21 @@ impl Stack {
         }
     }
 
+    /// The replays, which a schedule works off.
+    pub fn replays(&self) -> &Arc<Replays> {
+        &self.replays
+    }
+
+    /// Looks after the webhook subscriptions at the providers, as the schedule does; how many, and how many of them are not
+    /// as they should be.
+    pub async fn look_after_subscriptions(&self, left: Duration) -> Result<(usize, usize), QueueError> {
+        let looked = subscriptions::handle(&self.subscriptions, left).await;
+        self.routing.forget().await;
+        let failed =
+            |error: TableError| QueueError { action: "look after subscriptions", cause: error.to_string() };
+        looked.map(|looked| (looked.looked_at, looked.wrong)).map_err(failed)
+    }
+
     /// What it stands on.
     pub fn ports(&self) -> &Ports {
         &self.ports
@@ -294,8 +379,13 @@ fn message(received: &Received, queue: &str) -> SqsMessage {
 fn to_webhook(event: ApiGatewayV2httpRequest) -> WebhookEvent {
     let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let headers = event.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
-    let http = HttpContext { source_ip: event.request_context.http.source_ip.unwrap_or_default() };
+    let http = HttpContext {
+        method: event.request_context.http.method.to_string(),
+        source_ip: event.request_context.http.source_ip.unwrap_or_default(),
+    };
     WebhookEvent {
+        raw_path: event.raw_path.unwrap_or_default(),
+        raw_query_string: event.raw_query_string.unwrap_or_default(),
         headers,
         body: event.body,
         is_base64_encoded: event.is_base64_encoded,
@@ -313,7 +403,12 @@ fn to_console(event: ApiGatewayV2httpRequest) -> Option<lambda_http::Request> {
     if let Some(authorization) = event.headers.get(AUTHORIZATION) {
         request = request.header(AUTHORIZATION, authorization);
     }
-    Some(request.body(Body::Empty).ok()?.with_raw_http_path(path))
+    let body = match event.body {
+        Some(text) if event.is_base64_encoded => Body::Binary(BASE64_STANDARD.decode(text).ok()?),
+        Some(text) => Body::Text(text),
+        None => Body::Empty,
+    };
+    Some(request.body(body).ok()?.with_raw_http_path(path))
 }
 
 /// A function's answer, or the one that API Gateway gives for a function that panicked.
@@ -322,18 +417,21 @@ async fn caught(
 ) -> ApiGatewayV2httpResponse {
     poll_fn(|context| {
         let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut answer).poll(context)));
-        polled.unwrap_or_else(|_| {
-            // What and where, the panic hook has said.
-            tracing::error!("a request was answered 500: its function panicked");
-            Poll::Ready(problem(&Problem::new(
-                500,
-                "internal",
-                "Something is wrong with Tillwatch",
-                "The fault is on this side, and the log says more. Try again.",
-            )))
-        })
+        polled.unwrap_or_else(|_| Poll::Ready(panicked()))
     })
     .await
+}
+
+/// The answer for a function that panicked.
+fn panicked() -> ApiGatewayV2httpResponse {
+    // What and where, the panic hook has said.
+    tracing::error!("a request was answered 500: its function panicked");
+    problem(&Problem::new(
+        500,
+        "internal",
+        "Something is wrong with Tillwatch",
+        "The fault is on this side, and the log says more. Try again.",
+    ))
 }
 
 /// An error as an answer.

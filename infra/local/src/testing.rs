@@ -7,10 +7,13 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use serde_json::json;
 use tillwatch_domain::retry::RetryPolicy;
-use tillwatch_platform::clock::SystemClock;
+use tillwatch_platform::clock::{Clock as _, SystemClock};
+use tillwatch_platform::connections::Unknown;
 use tillwatch_platform::metrics::Metrics;
+use tillwatch_platform::outbound::Limits;
 use tillwatch_platform::payloads::Folder;
 use tillwatch_platform::secrets::{Secrets, SecretsError};
+use tillwatch_platform::vault::Vault;
 
 use crate::embedded::DataFolder;
 use crate::ports::{Queues, Storage, system_now};
@@ -33,11 +36,24 @@ impl Secrets for Known {
     }
 }
 
+/// A vault's ring.
+struct Ring;
+
+#[async_trait]
+impl Secrets for Ring {
+    async fn read(&self, _: &str) -> Result<Option<SecretString>, SecretsError> {
+        Ok(Some(json!({"current": "k1", "k1": "0123456789abcdef0123456789abcdef"}).to_string().into()))
+    }
+}
+
 /// A stack in that folder.
 pub(crate) async fn stack(path: &Path, secrets: Arc<dyn Secrets>) -> Arc<Stack> {
     let folder = DataFolder::open(path).unwrap();
     let queues = Queues::open(&folder, &system_now()).await.unwrap();
     let storage = Storage::open(queues, &folder, system_now()).await.unwrap();
+    let ring: Arc<dyn Secrets> = Arc::new(Ring);
+    let vault = Vault::open(ring, "ring".to_owned(), SystemClock.now()).await.unwrap();
+    let vault = Arc::new(vault);
     Arc::new(Stack::new(Ports {
         clock: Arc::new(SystemClock),
         table: storage.table,
@@ -46,7 +62,12 @@ pub(crate) async fn stack(path: &Path, secrets: Arc<dyn Secrets>) -> Arc<Stack> 
         dead_letters: storage.dead_letters,
         payloads: Arc::new(Folder::new(path.join("payloads"))),
         secrets,
+        webhook_vault: Arc::clone(&vault),
+        token_vault: vault,
+        unknown: Unknown::Auto,
         metrics: Arc::new(Metrics::off()),
         policy: RetryPolicy::default(),
+        outbound: Limits::default(),
+        public_url: None,
     }))
 }

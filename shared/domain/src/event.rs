@@ -147,9 +147,11 @@ pub enum Outcome {
     Superseded,
     /// Its type is not modelled, or it is a test.
     Ignored,
+    /// Its connection is in shadow: it is kept and changes nothing.
+    Shadowed,
     /// No connection of its account exists; takes effect when one appears.
     UnknownConnection,
-    /// Its connection or provider is paused; takes effect when it is released.
+    /// Its connection or provider is paused or disabled; takes effect when that is over.
     Held,
     /// It failed and will be tried again when it is due.
     Failed,
@@ -161,10 +163,11 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Applied,
         Self::Superseded,
         Self::Ignored,
+        Self::Shadowed,
         Self::UnknownConnection,
         Self::Held,
         Self::Failed,
@@ -178,6 +181,7 @@ impl Outcome {
             Self::Applied => "applied",
             Self::Superseded => "superseded",
             Self::Ignored => "ignored",
+            Self::Shadowed => "shadowed",
             Self::UnknownConnection => "unknown_connection",
             Self::Held => "held",
             Self::Failed => "failed",
@@ -193,7 +197,7 @@ impl Outcome {
 
     /// Whether a further delivery of the event has nothing left to do.
     pub fn is_final(self) -> bool {
-        matches!(self, Self::Applied | Self::Superseded | Self::Ignored)
+        matches!(self, Self::Applied | Self::Superseded | Self::Ignored | Self::Shadowed)
     }
 
     /// Whether it waits for something: it was accepted and has not taken effect.

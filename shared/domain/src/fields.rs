@@ -44,6 +44,12 @@ pub struct Fields {
     /// The number that people know it by: `#1001`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub number: Option<String>,
+    /// How much of it there is, as a decimal number: a stock level. Never money.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quantity: Option<String>,
+    /// An amount in major units of the account's currency, which the event does not name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub amount_major: Option<String>,
     /// Made to try things out: no money moves.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub test: bool,
@@ -52,7 +58,7 @@ pub struct Fields {
 /// Which fields a change spoke of, a bit each.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Spoken(u8);
+pub struct Spoken(u16);
 
 impl Spoken {
     const AMOUNT: Self = Self(1);
@@ -63,6 +69,8 @@ impl Spoken {
     const CUSTOMER: Self = Self(1 << 5);
     const METHOD: Self = Self(1 << 6);
     const NUMBER: Self = Self(1 << 7);
+    const QUANTITY: Self = Self(1 << 8);
+    const AMOUNT_MAJOR: Self = Self(1 << 9);
 
     /// Whether it spoke of this field.
     pub(crate) fn of(self, field: Self) -> bool {
@@ -97,6 +105,8 @@ impl Fields {
             (self.customer.is_some(), Spoken::CUSTOMER),
             (self.method.is_some(), Spoken::METHOD),
             (self.number.is_some(), Spoken::NUMBER),
+            (self.quantity.is_some(), Spoken::QUANTITY),
+            (self.amount_major.is_some(), Spoken::AMOUNT_MAJOR),
         ];
         Spoken(fields.into_iter().filter(|(is_spoken, _)| *is_spoken).map(|(_, field)| field.0).sum())
     }
@@ -121,6 +131,8 @@ impl Fields {
         choose(&mut self.customer, change.customer, place(Spoken::CUSTOMER));
         choose(&mut self.method, change.method, place(Spoken::METHOD));
         choose(&mut self.number, change.number, place(Spoken::NUMBER));
+        choose(&mut self.quantity, change.quantity, place(Spoken::QUANTITY));
+        choose(&mut self.amount_major, change.amount_major, place(Spoken::AMOUNT_MAJOR));
         if newest {
             self.reason = change.reason;
         }

@@ -4,16 +4,22 @@
 //! than another, what a request may be rejected for and how long a failed message waits are decided here, so that
 //! they can be tested by the thousand.
 
+pub mod connection;
 pub mod event;
 pub mod fields;
 pub mod figures;
+pub mod location;
 pub mod money;
 pub mod record;
 pub mod rejection;
+pub mod replay;
 pub mod retry;
 
+pub use connection::{Connection, Role, Routed, State};
 pub use event::{DedupeKey, Event, EventId, Outcome, RequestId};
 pub use fields::Fields;
+pub use location::{Configuration, Location};
 pub use money::{Currency, Money, MoneyError};
 pub use record::{Change, Effect, Kind, Merged, Record, RecordKey, Revision, Status, Transition};
 pub use rejection::Cause;
+pub use replay::Replay;

@@ -22,11 +22,30 @@ pub enum Kind {
     Refund,
     /// What was ordered.
     Order,
+    /// What can be ordered: a product, a dish, a variation of one.
+    Item,
+    /// How much of an item there is at a place, or whether there is any.
+    Stock,
+    /// A text sent to a customer, or by one.
+    Message,
+    /// A calendar that is watched.
+    Calendar,
+    /// An advertisement, or the account that pays for them.
+    Ad,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Payment, Self::Refund, Self::Order];
+    pub const ALL: [Self; 8] = [
+        Self::Payment,
+        Self::Refund,
+        Self::Order,
+        Self::Item,
+        Self::Stock,
+        Self::Message,
+        Self::Calendar,
+        Self::Ad,
+    ];
 
     /// The name used in the table: `payment`.
     pub fn name(self) -> &'static str {
@@ -34,6 +53,11 @@ impl Kind {
             Self::Payment => "payment",
             Self::Refund => "refund",
             Self::Order => "order",
+            Self::Item => "item",
+            Self::Stock => "stock",
+            Self::Message => "message",
+            Self::Calendar => "calendar",
+            Self::Ad => "ad",
         }
     }
 
@@ -43,11 +67,16 @@ impl Kind {
             Self::Payment => "payments",
             Self::Refund => "refunds",
             Self::Order => "orders",
+            Self::Item => "items",
+            Self::Stock => "stocks",
+            Self::Message => "messages",
+            Self::Calendar => "calendars",
+            Self::Ad => "ads",
         }
     }
 }
 
-/// Where a payment, a refund or an order stands. Which of them a kind can have is its provider module's matter.
+/// Where a record stands. Which of them a kind can have is its provider module's matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
@@ -83,6 +112,24 @@ pub enum Status {
     PartiallyRefunded,
     /// Paid back whole.
     Refunded,
+    /// An item, a calendar or an ad is new, or another than it was; what is new about it is not told.
+    Changed,
+    /// An item can be had.
+    Available,
+    /// An item can't be had.
+    Unavailable,
+    /// An item is no longer, or a channel to a calendar has ended.
+    Deleted,
+    /// A message waits to be sent.
+    Queued,
+    /// A message was handed to the carrier.
+    Sent,
+    /// A message of a customer's has come in.
+    Received,
+    /// A message was opened.
+    Read,
+    /// A message will not arrive; the reason says why.
+    Undelivered,
 }
 
 impl Status {
@@ -91,9 +138,14 @@ impl Status {
     pub fn rank(self) -> u8 {
         match self {
             Self::Draft => 0,
+            Self::Changed => 2,
+            Self::Available => 4,
+            Self::Unavailable => 6,
             Self::Pending => 10,
             Self::ActionRequired => 12,
             Self::Failed => 14,
+            Self::Queued => 16,
+            Self::Sent => 18,
             Self::Authorized => 20,
             Self::Open => 22,
             Self::Confirmed => 24,
@@ -101,11 +153,15 @@ impl Status {
             Self::Ready => 28,
             Self::Dispatched => 30,
             Self::Delivered => 32,
+            Self::Received => 34,
+            Self::Read => 36,
             Self::Completed => 40,
             Self::PartiallyRefunded => 42,
             Self::Refunded => 44,
             Self::Rejected => 50,
             Self::Cancelled => 52,
+            Self::Undelivered => 54,
+            Self::Deleted => 56,
         }
     }
 
@@ -128,6 +184,15 @@ impl Status {
             Self::Cancelled => "cancelled",
             Self::PartiallyRefunded => "partially_refunded",
             Self::Refunded => "refunded",
+            Self::Changed => "changed",
+            Self::Available => "available",
+            Self::Unavailable => "unavailable",
+            Self::Deleted => "deleted",
+            Self::Queued => "queued",
+            Self::Sent => "sent",
+            Self::Received => "received",
+            Self::Read => "read",
+            Self::Undelivered => "undelivered",
         }
     }
 }
@@ -259,7 +324,7 @@ pub struct Seen {
 /// all that are remembered is superseded.
 const REMEMBERED: usize = 64;
 
-/// The state of a payment, refund or order, with what led to it.
+/// The state of one thing at a provider, with what led to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// Which one.
@@ -425,6 +490,7 @@ mod tests {
             method: word(4),
             order: word(8),
             reason: word(16),
+            amount_major: word(64),
             parts: (spoken & 32 != 0).then(|| (format!("part {minor}"), money)).into_iter().collect(),
             ..Fields::default()
         };
@@ -560,7 +626,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_order_and_number_of_deliveries_change_nothing(
-            changes in prop::collection::vec((1_i64..6, 0_usize..4, 0_i64..3, 0_u8..64), 1..12),
+            changes in prop::collection::vec((1_i64..6, 0_usize..4, 0_i64..3, 0_u8..128), 1..12),
             order in prop::collection::vec(any::<prop::sample::Index>(), 0..40),
         ) {
             let statuses = [Status::Pending, Status::Authorized, Status::Completed, Status::Cancelled];

@@ -19,7 +19,19 @@ pub enum Cause {
     StaleTimestamp,
     /// The signed time is further in the future than the tolerance.
     FutureTimestamp,
-    /// There is no body. Every provider signs one.
+    /// The secret in the URL, or the channel's token, is not there.
+    MissingSecret,
+    /// The secret in the URL, or the channel's token, is no live one.
+    WrongSecret,
+    /// No connection has the id in the URL, or the account, restaurant or channel that the request speaks of.
+    UnknownConnection,
+    /// It was proved with the secret of one account and speaks of another.
+    OtherAccount,
+    /// It came from an address that is not on the provider's list.
+    AddressNotAllowed,
+    /// Its source sent too many requests that were not believed.
+    TooMany,
+    /// There is no body, where the provider sends one.
     EmptyBody,
     /// The body is larger than 4 MiB.
     BodyTooLarge,
@@ -29,13 +41,19 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause, in the order in which they are listed.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 15] = [
         Self::MissingSignature,
         Self::MalformedSignature,
         Self::AmbiguousSignature,
         Self::WrongSignature,
         Self::StaleTimestamp,
         Self::FutureTimestamp,
+        Self::MissingSecret,
+        Self::WrongSecret,
+        Self::UnknownConnection,
+        Self::OtherAccount,
+        Self::AddressNotAllowed,
+        Self::TooMany,
         Self::EmptyBody,
         Self::BodyTooLarge,
         Self::UnreadableBody,
@@ -50,6 +68,12 @@ impl Cause {
             Self::WrongSignature => "wrong_signature",
             Self::StaleTimestamp => "stale_timestamp",
             Self::FutureTimestamp => "future_timestamp",
+            Self::MissingSecret => "missing_secret",
+            Self::WrongSecret => "wrong_secret",
+            Self::UnknownConnection => "unknown_connection",
+            Self::OtherAccount => "other_account",
+            Self::AddressNotAllowed => "address_not_allowed",
+            Self::TooMany => "too_many",
             Self::EmptyBody => "empty_body",
             Self::BodyTooLarge => "body_too_large",
             Self::UnreadableBody => "unreadable_body",
@@ -59,6 +83,18 @@ impl Cause {
     /// The cause of that name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|cause| cause.name() == name)
+    }
+
+    /// Whether a release may find it mended: the same bytes, checked again, may prove themselves under other settings.
+    pub fn may_be_mended(self) -> bool {
+        !matches!(
+            self,
+            Self::TooMany
+                | Self::EmptyBody
+                | Self::BodyTooLarge
+                | Self::UnreadableBody
+                | Self::AmbiguousSignature
+        )
     }
 
     /// What the sender is told: what is wrong and how to mend it. Says nothing about the keys.
@@ -79,6 +115,22 @@ impl Cause {
                 "The signed time is too far in the past. Check the sender's clock, or send the event anew."
             }
             Self::FutureTimestamp => "The signed time lies in the future. Check the sender's clock.",
+            Self::MissingSecret => {
+                "The request carries no secret. Send it to the whole URL that was given out, `key` included."
+            }
+            Self::WrongSecret => {
+                "The secret is no live one. Check that the whole URL, or the channel's token, is the one given out."
+            }
+            Self::UnknownConnection => {
+                "No connection is known by that id. Check the URL, or configure the connection first."
+            }
+            Self::OtherAccount => {
+                "The secret belongs to another account than the one that the request speaks of."
+            }
+            Self::AddressNotAllowed => {
+                "Requests from this address are not taken. Add it to `allowed_addresses` if it is the provider's."
+            }
+            Self::TooMany => "Too many requests from there were not believed. Wait a minute.",
             Self::EmptyBody => "The request has no body. Webhooks carry their event in the body.",
             Self::BodyTooLarge => "The body is larger than 4 MiB, the most that is taken.",
             Self::UnreadableBody => "The body was declared as base64 and is not. Send it as it was signed.",
@@ -93,7 +145,12 @@ impl Cause {
             | Self::AmbiguousSignature
             | Self::WrongSignature
             | Self::StaleTimestamp
-            | Self::FutureTimestamp => 401,
+            | Self::FutureTimestamp
+            | Self::MissingSecret
+            | Self::WrongSecret => 401,
+            Self::OtherAccount | Self::AddressNotAllowed => 403,
+            Self::UnknownConnection => 404,
+            Self::TooMany => 429,
             Self::EmptyBody | Self::UnreadableBody => 400,
             Self::BodyTooLarge => 413,
         }

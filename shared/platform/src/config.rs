@@ -1,5 +1,7 @@
 //! Configuration from the environment. The one place that reads it.
 
+use crate::connections::Unknown;
+
 /// A variable that is missing or makes no sense. Start-up stops with it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the environment variable {name} {problem}")]
@@ -78,9 +80,56 @@ impl Environment {
         required("TILLWATCH_FIGURES_TABLE")
     }
 
+    /// The table of connections.
+    pub fn connections_table(self) -> Result<String, ConfigError> {
+        required("TILLWATCH_CONNECTIONS_TABLE")
+    }
+
+    /// What becomes of verified events of accounts that no connection has, unless the table says; `declared` by default.
+    pub fn unknown(self) -> Result<Unknown, ConfigError> {
+        let name = "TILLWATCH_CONNECTIONS";
+        match optional(name) {
+            None => Ok(Unknown::Declared),
+            Some(text) => Unknown::named(&text)
+                .ok_or(ConfigError { name: name.to_owned(), problem: "must be `auto` or `declared`" }),
+        }
+    }
+
+    /// The name or ARN of the ring that seals what webhook functions may open.
+    pub fn vault_webhooks(self) -> Result<String, ConfigError> {
+        required("TILLWATCH_VAULT_WEBHOOKS")
+    }
+
+    /// The name or ARN of the ring that seals tokens.
+    pub fn vault_tokens(self) -> Result<String, ConfigError> {
+        required("TILLWATCH_VAULT_TOKENS")
+    }
+
+    /// What comes before a provider's name in the name of its secret.
+    pub fn provider_secrets(self) -> Result<String, ConfigError> {
+        required("TILLWATCH_PROVIDER_SECRETS")
+    }
+
     /// The name or ARN of the function's secret.
     pub fn secret(self) -> Result<String, ConfigError> {
         required("TILLWATCH_SECRET")
+    }
+
+    /// The API's own address, which providers are given, without a slash at its end; none, if it is not said.
+    pub fn public_url(self) -> Option<String> {
+        let url = optional("TILLWATCH_PUBLIC_URL")?;
+        Some(url.trim().trim_end_matches('/').to_owned())
+    }
+
+    /// Whether calls may go to private addresses, and by plain HTTP. For a developer's own machine alone: whoever may say
+    /// where a provider is reached could reach everything that is near.
+    pub fn allow_private(self) -> Result<bool, ConfigError> {
+        let name = "TILLWATCH_ALLOW_PRIVATE";
+        match optional(name).as_deref() {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(ConfigError { name: name.to_owned(), problem: "must be `true` or `false`" }),
+        }
     }
 
     /// The bucket of payloads too large for a message.

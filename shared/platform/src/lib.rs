@@ -6,10 +6,13 @@
 pub mod aws;
 pub mod clock;
 pub mod config;
+pub mod connections;
 pub mod entropy;
 pub mod metrics;
+pub mod outbound;
 pub mod payloads;
 pub mod queue;
 pub mod secrets;
 pub mod table;
+pub mod vault;
 pub mod watcher;

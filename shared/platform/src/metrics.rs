@@ -1,7 +1,8 @@
 //! Metrics in CloudWatch's embedded metric format: one line of JSON on stdout, no call to anyone.
 //!
 //! Dimensions are the provider and the outcome, nothing else: every further one is billed per series. What concerns a
-//! connection comes from the table.
+//! connection comes from the table. Events and subscriptions are summed by their outcome alone as well, because an alarm can
+//! look at ten metrics and no more: one on what happens at any provider could not name them all.
 
 use std::io::Write as _;
 use std::sync::Mutex;
@@ -18,6 +19,8 @@ pub enum Metric {
     Events,
     /// From a request's arrival to its event's outcome. Milliseconds.
     ProcessingTime,
+    /// Webhook subscriptions that were looked at, by how they were found or left. Count.
+    Subscriptions,
     /// The schedule's message came through the queue. Count, without dimensions.
     Heartbeat,
 }
@@ -28,6 +31,7 @@ impl Metric {
             Self::Requests => "Requests",
             Self::Events => "Events",
             Self::ProcessingTime => "ProcessingTime",
+            Self::Subscriptions => "Subscriptions",
             Self::Heartbeat => "Heartbeat",
         }
     }
@@ -122,7 +126,7 @@ struct Line<'a> {
 #[serde(rename_all = "PascalCase")]
 struct Header<'a> {
     timestamp: i64,
-    cloud_watch_metrics: [Directive<'a>; 1],
+    cloud_watch_metrics: Vec<Directive<'a>>,
 }
 
 #[derive(serde::Serialize)]
@@ -140,16 +144,31 @@ struct Definition {
     unit: &'static str,
 }
 
+impl Line<'_> {
+    /// Which metrics are to be made of the line, by which dimensions.
+    fn directives(&self) -> Vec<Directive<'_>> {
+        let directive = |dimensions, is_meant: fn(Metric) -> bool| {
+            let metrics = self.values.iter().map(|(metric, _)| *metric).filter(|metric| is_meant(*metric));
+            let metrics = metrics.map(|metric| Definition { name: metric.name(), unit: metric.unit() });
+            Directive { namespace: self.namespace, dimensions: [dimensions], metrics: metrics.collect() }
+        };
+        if self.of.is_none() {
+            return vec![directive(&[], |_| true)];
+        }
+        let mut directives = vec![directive(&["provider", "outcome"], |_| true)];
+        let is_summed = |metric| matches!(metric, Metric::Events | Metric::Subscriptions);
+        if self.values.iter().any(|(metric, _)| is_summed(*metric)) {
+            directives.push(directive(&["outcome"], is_summed));
+        }
+        directives
+    }
+}
+
 impl Serialize for Line<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let dimensions: &[&str] = if self.of.is_some() { &["provider", "outcome"] } else { &[] };
-        let metrics =
-            self.values.iter().map(|(metric, _)| Definition { name: metric.name(), unit: metric.unit() });
-        let directive =
-            Directive { namespace: self.namespace, dimensions: [dimensions], metrics: metrics.collect() };
         let mut line = serializer.serialize_map(None)?;
         let timestamp = self.now.as_millisecond();
-        line.serialize_entry("_aws", &Header { timestamp, cloud_watch_metrics: [directive] })?;
+        line.serialize_entry("_aws", &Header { timestamp, cloud_watch_metrics: self.directives() })?;
         if let Some((provider, outcome)) = self.of {
             line.serialize_entry("provider", provider)?;
             line.serialize_entry("outcome", outcome)?;
@@ -161,5 +180,49 @@ impl Serialize for Line<'_> {
             }
         }
         line.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// What is to be made of the one line that was kept: the dimensions and the metrics' names of each directive.
+    fn directives(metrics: &Metrics) -> Vec<Value> {
+        let line: Value = serde_json::from_str(&metrics.lines()[0]).unwrap();
+        let directives = line["_aws"]["CloudWatchMetrics"].as_array().unwrap().clone();
+        let named = |directive: Value| {
+            let metrics = directive["Metrics"].as_array().unwrap().iter();
+            json!([directive["Dimensions"], metrics.map(|metric| metric["Name"].clone()).collect::<Vec<_>>()])
+        };
+        directives.into_iter().map(named).collect()
+    }
+
+    #[test]
+    fn events_are_summed_over_the_providers_too_and_their_times_are_not() {
+        let metrics = Metrics::kept();
+        let values = [(Metric::Events, vec![2]), (Metric::ProcessingTime, vec![50, 30])];
+        metrics.emit(Timestamp::UNIX_EPOCH, "square", "parked", &values);
+        let expected = [
+            json!([[["provider", "outcome"]], ["Events", "ProcessingTime"]]),
+            json!([[["outcome"]], ["Events"]]),
+        ];
+        assert_eq!(directives(&metrics), expected);
+    }
+
+    #[test]
+    fn a_webhooks_line_is_of_its_provider_alone() {
+        let metrics = Metrics::kept();
+        metrics.emit(Timestamp::UNIX_EPOCH, "square", "accepted", &[(Metric::Requests, vec![1])]);
+        assert_eq!(directives(&metrics), [json!([[["provider", "outcome"]], ["Requests"]])]);
+    }
+
+    #[test]
+    fn a_heartbeat_has_no_dimensions() {
+        let metrics = Metrics::kept();
+        metrics.heartbeat(Timestamp::UNIX_EPOCH);
+        assert_eq!(directives(&metrics), [json!([[[]], ["Heartbeat"]])]);
     }
 }

@@ -1,7 +1,11 @@
 //! Reading JSON without losing anything: numbers stay the digits that were sent.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use jiff::Timestamp;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use tillwatch_domain::{Currency, Money};
 
@@ -67,6 +71,71 @@ impl From<Exact> for String {
     }
 }
 
+/// The most digits that a number may have, and the furthest that an exponent may move its point.
+const MOST_DIGITS: usize = 64;
+
+fn plain(text: &str) -> Option<String> {
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        None => (text, 0),
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<isize>().ok()?),
+    };
+    let (negative, digits) = match mantissa.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, mantissa.strip_prefix('+').unwrap_or(mantissa)),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let mut all = format!("{whole}{fraction}");
+    let fits = !all.is_empty() && all.len() <= MOST_DIGITS && exponent.unsigned_abs() <= MOST_DIGITS;
+    if !fits || !all.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    // With that many zeros on either side the point has somewhere to move to.
+    let zeros = "0".repeat(MOST_DIGITS);
+    all = format!("{zeros}{all}{zeros}");
+    let (whole, fraction) = all.split_at((MOST_DIGITS + whole.len()).checked_add_signed(exponent)?);
+    let (whole, fraction) = (whole.trim_start_matches('0'), fraction.trim_end_matches('0'));
+    let whole = if whole.is_empty() { "0" } else { whole };
+    let sign = if negative && (whole, fraction) != ("0", "") { "-" } else { "" };
+    let point = if fraction.is_empty() { "" } else { "." };
+    Some(format!("{sign}{whole}{point}{fraction}"))
+}
+
+/// A list of no more than [`Few::MOST`]: of a longer one, which no provider sends, no more is read than that.
+#[derive(Debug, Default)]
+pub struct Few<T>(pub Vec<T>);
+
+impl<T> Few<T> {
+    /// The most that are read.
+    pub const MOST: usize = 10_000;
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Few<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Counting<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Counting<T> {
+            type Value = Few<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Few<T>, A::Error> {
+                let mut few = Vec::new();
+                while let Some(item) = items.next_element()? {
+                    if few.len() == Few::<T>::MOST {
+                        return Err(serde::de::Error::custom("too many"));
+                    }
+                    few.push(item);
+                }
+                Ok(Few(few))
+            }
+        }
+
+        deserializer.deserialize_seq(Counting(PhantomData))
+    }
+}
+
 /// Names the fields of one event type in errors.
 #[derive(Debug, Clone, Copy)]
 pub struct Reader<'a> {
@@ -88,11 +157,21 @@ impl Reader<'_> {
     /// A time in RFC 3339, with any offset and up to nanoseconds.
     pub fn time(&self, field: &'static str, text: &str) -> Result<Timestamp, ParseError> {
         let at: Timestamp = text.parse().map_err(|_| self.wrong(field, "is not an RFC 3339 time"))?;
-        // Nothing could ever be newer than it.
+        self.believable(field, at)
+    }
+
+    /// A time that may be: of one beyond what a version can hold, nothing could ever be newer.
+    fn believable(&self, field: &'static str, at: Timestamp) -> Result<Timestamp, ParseError> {
         if i64::try_from(at.as_nanosecond()).is_err() && at > Timestamp::UNIX_EPOCH {
             return Err(self.wrong(field, "is a time that is not to come"));
         }
         Ok(at)
+    }
+
+    /// A time in milliseconds since 1970.
+    pub fn unix_milliseconds(&self, field: &'static str, milliseconds: i64) -> Result<Timestamp, ParseError> {
+        let at = Timestamp::from_millisecond(milliseconds).map_err(|_| self.wrong(field, "is not a time"))?;
+        self.believable(field, at)
     }
 
     /// A time in whole seconds since 1970.
@@ -103,6 +182,12 @@ impl Reader<'_> {
     /// A currency code in either case.
     pub fn currency(&self, field: &'static str, code: &str) -> Result<Currency, ParseError> {
         code.parse().map_err(|_| self.wrong(field, "is not a currency code"))
+    }
+
+    /// A decimal number in plain digits, exact: without an exponent, and without zeros that say nothing, so that two
+    /// equal numbers are equal texts.
+    pub fn plain(&self, field: &'static str, text: &str) -> Result<String, ParseError> {
+        plain(text).ok_or_else(|| self.wrong(field, "is not a decimal number"))
     }
 
     /// An amount in major units.
@@ -127,6 +212,56 @@ mod tests {
         for text in ["null", "true", "[1]", "{}"] {
             assert!(from_text::<Exact>(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_number_is_written_in_plain_digits_without_losing_any() {
+        for (text, written) in [
+            ("10.5", "10.5"),
+            ("10.50", "10.5"),
+            ("010", "10"),
+            ("-0.0", "0"),
+            ("-3.", "-3"),
+            (".5", "0.5"),
+            ("1.25e2", "125"),
+            ("1.25E+1", "12.5"),
+            ("-4e-3", "-0.004"),
+            ("2.9999999999999996", "2.9999999999999996"),
+            ("123456789012345678901234567890", "123456789012345678901234567890"),
+        ] {
+            assert_eq!(plain(text).as_deref(), Some(written), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_or_one_beyond_measure_is_refused() {
+        let long = "1".repeat(MOST_DIGITS + 1);
+        for text in [
+            "",
+            "-",
+            ".",
+            "1,5",
+            "1.2.3",
+            "--1",
+            "NaN",
+            "1e",
+            "1e65",
+            "1e-65",
+            "1e99999999999999999999",
+            "１",
+            &long,
+        ] {
+            assert_eq!(plain(text), None, "{text}");
+        }
+        assert_eq!(plain("1e64").map(|text| text.len()), Some(MOST_DIGITS + 1));
+    }
+
+    #[test]
+    fn of_a_list_longer_than_any_provider_sends_nothing_is_made() {
+        let of = |count: usize| from_text::<Few<u8>>(&format!("[{}0]", "0,".repeat(count - 1)));
+        assert_eq!(of(Few::<u8>::MOST).unwrap().0.len(), Few::<u8>::MOST);
+        assert!(of(Few::<u8>::MOST + 1).is_err());
+        assert!(from_text::<Few<u8>>("{}").is_err());
     }
 
     #[test]

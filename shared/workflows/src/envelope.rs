@@ -40,6 +40,9 @@ pub struct Envelope {
     pub verdict: Verdict,
     /// The body's size in bytes, before compression.
     pub size: u64,
+    /// The connection that it was sent to, or speaks of, as far as that was known when it arrived.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<String>,
     /// Where it came from, shortened so that it names no person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
@@ -52,16 +55,29 @@ pub struct Envelope {
     /// Whether the table holds the request under its own id, because its events could not be read when it was tried last.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub kept: bool,
+    /// Whether an operator, or a replay, sent it again: then what was ignored, or shadowed, is done anew.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
 }
 
 /// Whether a request was believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Yes: this live signing key matched, the newest being 0.
-    Accepted(u32),
+    /// Yes, by the secret of this name: `1f3a9c2e`, or `harbour-square/1f3a9c2e` where it is a connection's own.
+    Accepted(#[serde(deserialize_with = "name_or_place")] String),
     /// No.
     Rejected(Cause),
+}
+
+impl Verdict {
+    /// The connection whose own secret proved it.
+    pub fn proved_by(&self) -> Option<&str> {
+        match self {
+            Self::Accepted(key) => key.split_once('/').map(|(connection, _)| connection),
+            Self::Rejected(_) => None,
+        }
+    }
 }
 
 /// Where the headers and body are.
@@ -100,6 +116,20 @@ struct Versioned<M> {
 
 /// The version that is written. Older ones are read for as long as a message may lie on the queue: 14 days.
 const VERSION: u8 = 1;
+
+/// A secret's name, or, in messages that say its place among the live ones as earlier versions did, that place.
+fn name_or_place<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Name(String),
+        Place(u32),
+    }
+    Ok(match Written::deserialize(deserializer)? {
+        Written::Name(name) => name,
+        Written::Place(place) => place.to_string(),
+    })
+}
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde asks for")]
 fn is_zero(count: &u32) -> bool {
@@ -189,10 +219,12 @@ mod tests {
             received_ms: 1_795_474_980_000,
             verdict: Verdict::Rejected(Cause::WrongSignature),
             size: 2,
+            connection: None,
             source: None,
             payload: Payload::packed(b"{}"),
             attempts: 0,
             kept: false,
+            again: false,
         });
         let text = message.to_text();
         assert_eq!(

@@ -1,10 +1,16 @@
 //! What Tillwatch does, one use case a file. Each takes the ports that it needs from `platform` and knows nothing of what
 //! stands behind them; the functions of a deployment and the one process of a laptop call the same code.
 
+pub mod configuration;
 pub mod console;
 pub mod envelope;
+pub mod limits;
+pub mod own_settings;
 pub mod payload;
 pub mod process;
 pub mod receive;
+pub mod replay;
 pub mod rollup;
+pub mod routing;
 pub mod signing;
+pub mod subscriptions;

@@ -12,6 +12,7 @@ mod identity;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tillwatch_domain::retry::{Next, RetryPolicy};
 use tillwatch_domain::{Change, Effect, Event, EventId, Outcome, Record};
 use tillwatch_platform::clock::Clock;
@@ -20,10 +21,11 @@ use tillwatch_platform::metrics::{Metric, Metrics};
 use tillwatch_platform::payloads::Payloads;
 use tillwatch_platform::queue::Queue;
 use tillwatch_platform::table::{EventItem, PayloadAt, Table, TableError, Written};
-use tillwatch_providers::{Headers, Provider};
+use tillwatch_providers::{Headers, Provider, Received};
 
 use crate::envelope::{Envelope, Message, NotAnEnvelope, Payload, Shed, Verdict};
 use crate::payload;
+use crate::routing::{Home, Routing};
 pub(crate) use due::send_again;
 use failure::Failure;
 use identity::{Identity, id_of_text, item, shortened, unfit};
@@ -85,6 +87,8 @@ pub struct Report {
 pub struct Processor {
     /// Events and records.
     pub table: Table,
+    /// Which connection an event belongs to.
+    pub routing: Arc<Routing>,
     /// The queue, for due events that are sent again.
     pub queue: Arc<dyn Queue>,
     /// Payloads too large for a message.
@@ -168,7 +172,7 @@ impl Processor {
     }
 
     async fn request(&self, incoming: &Incoming, envelope: Envelope) -> Processed {
-        if let Verdict::Rejected(cause) = envelope.verdict {
+        if let Verdict::Rejected(cause) = &envelope.verdict {
             return self.rejected(incoming, &envelope, cause.name()).await;
         }
         let events = match self.read(&envelope).await {
@@ -220,7 +224,8 @@ impl Processor {
     async fn read(&self, envelope: &Envelope) -> Result<Vec<Event>, Failure> {
         let provider = tillwatch_providers::named(&envelope.provider).ok_or(Failure::UnknownProvider)?;
         let (headers, body) = self.unpack(provider, envelope).await?;
-        let events = provider.parse(&headers, &body)?;
+        let at = Timestamp::from_millisecond(envelope.received_ms).unwrap_or(Timestamp::UNIX_EPOCH);
+        let events = provider.parse(Received { headers: &headers, body: &body, at })?;
         match events.iter().find_map(unfit) {
             Some(problem) => Err(Failure::Unfit(problem)),
             None => Ok(events),
@@ -254,38 +259,72 @@ impl Processor {
         let id = event.dedupe.event_id();
         // May be a moment old: then the work is done once more, and the write at the end finds that it was.
         let present = self.table.event(id.as_str(), false, self.clock.now()).await?;
-        if present.as_ref().is_some_and(|item| item.outcome.is_final()) {
+        if present.as_ref().is_some_and(|item| is_settled(item.outcome, envelope.again)) {
             return Ok(None);
         }
-        let mut outcome =
-            if event.test || event.changes.is_empty() { Outcome::Ignored } else { Outcome::Superseded };
-        if !event.test {
-            for change in &event.changes {
-                if self.change(change, event, &id).await? == Effect::Applied {
-                    outcome = Outcome::Applied;
-                }
+        let proved_by = envelope.verdict.proved_by();
+        let home = self.routing.home(event, proved_by, envelope.again, self.clock.now()).await?;
+        let nothing_to_do = event.test || event.changes.is_empty();
+        let mut cause = None;
+        let outcome = match &home {
+            Home::AnotherAccount(_) => return Err(Failure::AnotherAccount),
+            _ if nothing_to_do => Outcome::Ignored,
+            Home::Unknown => Outcome::UnknownConnection,
+            Home::Holds(_, why) => {
+                cause = Some((*why).to_owned());
+                Outcome::Held
             }
+            Home::Shadows(_) => Outcome::Shadowed,
+            Home::Takes(_) => {
+                let mut outcome = Outcome::Superseded;
+                let owner = owner(event, &home);
+                for change in &event.changes {
+                    if self.change(change, event, owner, &id).await? == Effect::Applied {
+                        outcome = Outcome::Applied;
+                    }
+                }
+                outcome
+            }
+        };
+        let connection = home.connection().map(str::to_owned);
+        let is_as_it_was = |present: &EventItem| {
+            (present.outcome, &present.cause, &present.connection) == (outcome, &cause, &connection)
+        };
+        if envelope.again && present.as_ref().is_some_and(is_as_it_was) {
+            return Ok(None);
         }
         let item = EventItem {
+            cause,
+            connection,
             processed_ms: Some(self.clock.now().as_millisecond()),
             received_ms: present.map_or(envelope.received_ms, |item| item.received_ms),
             ..item(incoming, envelope, &Identity::of_event(event), outcome)
         };
-        match self.table.put_event(&item).await? {
+        match self.put(&item, envelope.again).await? {
             Written::Yes => Ok(Some(outcome)),
             Written::No => Ok(None),
         }
     }
 
+    async fn put(&self, item: &EventItem, again: bool) -> Result<Written, TableError> {
+        if again { self.table.put_event_anew(item).await } else { self.table.put_event(item).await }
+    }
+
     /// Changes one record. Whoever writes it first is right; the other reads what was written and merges again.
-    async fn change(&self, change: &Change, event: &Event, id: &EventId) -> Result<Effect, Failure> {
+    async fn change(
+        &self,
+        change: &Change,
+        event: &Event,
+        owner: &str,
+        id: &EventId,
+    ) -> Result<Effect, Failure> {
         for contention in 0..CONTENTIONS {
             let present = self.table.record(&change.record, contention > 0).await?;
             let (record, revision) = match present {
                 Some(stored) => (Some(stored.record), Some(stored.revision)),
                 None => (None, None),
             };
-            let merged = Record::merge(record, change, &event.dedupe.account, id.digits(), &event.kind)?;
+            let merged = Record::merge(record, change, owner, id.digits(), &event.kind)?;
             if !merged.changed || self.table.put_record(&merged.record, revision).await? == Written::Yes {
                 return Ok(merged.effect);
             }
@@ -336,7 +375,7 @@ impl Processor {
                 due_ms,
                 ..item(incoming, envelope, &identity, outcome)
             };
-            match self.put_unless_final(item).await {
+            match self.put_unless_settled(item, envelope.again).await {
                 Ok(Written::Yes) => reports.push(self.report(envelope, outcome.name())),
                 Ok(Written::No) => reports.push(self.report(envelope, DUPLICATE)),
                 Err(error) => {
@@ -349,11 +388,11 @@ impl Processor {
         Processed { disposition: Disposition::Done, reports }
     }
 
-    async fn put_unless_final(&self, mut item: EventItem) -> Result<Written, TableError> {
+    async fn put_unless_settled(&self, mut item: EventItem, again: bool) -> Result<Written, TableError> {
         if let Some(present) = self.table.event(&item.id, true, self.clock.now()).await? {
             item.received_ms = present.received_ms;
         }
-        self.table.put_event(&item).await
+        self.put(&item, again).await
     }
 
     async fn rejected(&self, incoming: &Incoming, envelope: &Envelope, cause: &str) -> Processed {
@@ -362,7 +401,7 @@ impl Processor {
             attempts: 0,
             ..item(incoming, envelope, &Identity::of_request(envelope), Outcome::Rejected)
         };
-        let disposition = match self.table.put_event(&item).await {
+        let disposition = match self.table.put_rejected(&item).await {
             Ok(_) => Disposition::Done,
             Err(error) => {
                 tracing::warn!(request = %envelope.id, %error, "a rejected request could not be written");
@@ -392,6 +431,7 @@ impl Processor {
             due_ms: None,
             request_id: shed.id.to_string(),
             key: None,
+            connection: None,
             size: 0,
             source: None,
             count: shed.count,
@@ -424,12 +464,13 @@ impl Processor {
             due_ms: None,
             request_id: incoming.message_id.clone(),
             key: None,
+            connection: None,
             size: u64::try_from(incoming.body.len()).unwrap_or(0),
             source: None,
             count: 1,
             payload: if packed.len() < 350_000 { PayloadAt::Here(packed) } else { PayloadAt::Nowhere },
         };
-        self.put_unless_final(item).await.map_err(|error| error.to_string())?;
+        self.put_unless_settled(item, false).await.map_err(|error| error.to_string())?;
         let provider = UNKNOWN_PROVIDER.to_owned();
         Ok(vec![Report { provider, outcome: Outcome::Parked.name(), took_ms: 0 }])
     }
@@ -438,4 +479,16 @@ impl Processor {
         let took_ms = (self.clock.now().as_millisecond() - envelope.received_ms).max(0);
         Report { provider: envelope.provider.clone(), outcome, took_ms }
     }
+}
+
+/// Whether nothing is left to do for an event of this outcome. What changed nothing is done anew for whoever sends it again.
+fn is_settled(outcome: Outcome, again: bool) -> bool {
+    let may_be_redone = again && matches!(outcome, Outcome::Ignored | Outcome::Shadowed);
+    outcome.is_final() && !may_be_redone
+}
+
+/// Whose the records are that an event changes: its account's, which no other may change.
+fn owner<'a>(event: &'a Event, home: &'a Home) -> &'a str {
+    let renewed = tillwatch_providers::named(&event.dedupe.provider).is_some_and(Provider::renews_accounts);
+    home.connection().filter(|_| renewed).unwrap_or(&event.dedupe.account)
 }

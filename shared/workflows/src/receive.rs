@@ -4,6 +4,8 @@
 //! made durable, or nothing can be verified, the answer is a 5xx and the sender comes again. A rejected request is kept
 //! too, up to a cap: above it only its number is.
 
+mod release;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,17 +13,24 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tillwatch_domain::{Cause, RequestId};
 use tillwatch_platform::clock::Clock;
+use tillwatch_platform::connections::By;
 use tillwatch_platform::entropy;
 use tillwatch_platform::metrics::{Metric, Metrics};
 use tillwatch_platform::payloads::Payloads;
 use tillwatch_platform::queue::{Outgoing, Queue};
+use tillwatch_platform::vault::VaultError;
 use tillwatch_providers::{
-    Failure, Headers, Provider, Request, Settings, Unbelieved, Unverified, request::MAX_BODY,
+    Failure, Headers, Provider, Reply, Request, Settings, SettingsError, Unbelieved, Unverified, Verified,
+    request::MAX_BODY,
 };
 
 use crate::envelope::{Envelope, Message, Payload, Shed, Verdict};
+use crate::limits::{self, Limits};
+use crate::own_settings::{NoOwnSettings, Own, OwnSettings};
 use crate::payload;
 use crate::signing::SettingsCache;
+
+pub use release::NotReleased;
 
 /// Packed payloads up to this many bytes travel in the message and live in the table's item, which holds 400 KB; larger
 /// ones go to the payload store first.
@@ -29,13 +38,10 @@ const MAX_INLINE: usize = 300_000;
 /// Packed payloads of rejected requests up to this many bytes are kept; of larger ones only that they came. Real
 /// webhooks are smaller, and whoever sends noise must not be able to fill what it is kept in.
 const MAX_REJECTED: usize = 32 * 1024;
-/// By when an answer is given: the strictest providers wait five seconds.
-const ANSWERED: Duration = Duration::from_millis(4_500);
-
 /// What arrived, before anything is known of it.
 #[derive(Debug)]
 pub struct Arrival {
-    /// All headers.
+    /// All headers, and the method, the rest of the path and the query among them (see `providers::request`).
     pub headers: Headers,
     /// The body's exact bytes, or why there are none.
     pub body: Result<Vec<u8>, Cause>,
@@ -46,31 +52,99 @@ pub struct Arrival {
 /// What the sender is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// 200: it is verified and durable.
-    Accepted(RequestId),
-    /// A 4xx: it is not believed. Kept under this id, if it was below the cap.
-    Rejected(Cause, Option<RequestId>),
+    /// 200, in the provider's form: it is verified and durable.
+    Accepted(RequestId, Reply),
+    /// What the provider wants to hear to a question that is no webhook. Nothing is kept.
+    Handshake(Reply),
+    /// It is not believed: the HTTP status, a 4xx but where a provider would give up what may yet be mended, why not, and
+    /// the id that it is kept under, if it was below the cap.
+    Rejected(u16, Cause, Option<RequestId>),
     /// 503: our fault; the sender is to come again. Says what is wrong, for the log and not for the sender.
     Unavailable(String),
 }
 
+/// The longest account that is looked up: a table's keys are bounded.
+const LONGEST_ACCOUNT: usize = 512;
+
+/// What a request turned out to be.
+enum Judged {
+    /// A question, and what is answered.
+    Handshake(Reply),
+    /// A webhook, and the connection whose own secret proved it, if one did.
+    Verified(Request<Verified>, Option<String>),
+}
+
+/// A request that is not believed, as far as it was read.
+struct Rejected<'a> {
+    cause: Cause,
+    connection: Option<String>,
+    request: Option<&'a Request<Unverified>>,
+    size: usize,
+}
+
+/// Where a request came from.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    /// From this address.
+    Here(&'a str),
+    /// From one of which the end is not kept. The address is judged before all else, so whoever was rejected for another
+    /// cause came from one that was let in; whoever was rejected for the address must be let in whatever its end was.
+    Kept {
+        /// What is kept of it.
+        network: &'a str,
+        /// Whether it was rejected for another cause.
+        was_let_in: bool,
+    },
+}
+
+impl Source<'_> {
+    fn is_let_in(self, networks: &[String]) -> bool {
+        networks.is_empty()
+            || match self {
+                Self::Here(address) => limits::is_allowed(networks, address),
+                Self::Kept { network, was_let_in } => {
+                    limits::is_network_allowed(networks, network, was_let_in)
+                }
+            }
+    }
+}
+
+/// By what a request is judged.
+#[derive(Clone, Copy)]
+struct Basis<'a> {
+    /// The provider's settings.
+    shared: &'a Settings,
+    /// Whether the connections' settings are read anew.
+    anew: bool,
+    /// Where it came from.
+    source: Source<'a>,
+    /// The time.
+    now: Timestamp,
+    /// When it arrived.
+    arrived: Timestamp,
+}
+
 /// Why there is no verified request.
 enum Unjudged {
-    /// It was judged, and is not believed.
-    Unbelieved(Unbelieved),
+    /// It was judged, and is not believed; and the connection that it was sent to, or speaks of.
+    Unbelieved(Unbelieved, Option<String>),
     /// It could not be judged: ours.
     Unavailable(String),
+    /// The same, and for as long as nobody mends what is kept of the connection.
+    Unopenable(String),
 }
 
 /// What a webhook function, or one provider's URL on one machine, works with.
 pub struct Receiver {
     provider: &'static dyn Provider,
     settings: SettingsCache,
+    own: OwnSettings,
     queue: Arc<dyn Queue>,
     payloads: Arc<dyn Payloads>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     cap: Mutex<Cap>,
+    limits: Mutex<Limits>,
 }
 
 impl Receiver {
@@ -78,17 +152,31 @@ impl Receiver {
     pub fn new(
         provider: &'static dyn Provider,
         settings: SettingsCache,
+        own: OwnSettings,
         queue: Arc<dyn Queue>,
         payloads: Arc<dyn Payloads>,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { provider, settings, queue, payloads, clock, metrics, cap: Mutex::default() }
+        let (cap, limits) = (Mutex::default(), Mutex::default());
+        Self { provider, settings, own, queue, payloads, clock, metrics, cap, limits }
+    }
+
+    /// The provider whose requests it takes.
+    pub fn provider(&self) -> &'static dyn Provider {
+        self.provider
     }
 
     /// Reads the settings before the first request needs them. Whether it succeeds is of no matter.
     pub async fn warm(&self) {
-        if let Err(error) = self.settings.current(self.clock.now()).await {
+        let now = self.clock.now();
+        let looks_up = async {
+            if self.looks_up_first() {
+                self.own.warm().await;
+            }
+        };
+        let (settings, ()) = tokio::join!(self.settings.current(now), looks_up);
+        if let Err(error) = settings {
             tracing::warn!(provider = self.provider.name(), %error, "no settings yet");
         }
     }
@@ -96,11 +184,12 @@ impl Receiver {
     /// Verifies, keeps and answers one request.
     pub async fn receive(&self, arrival: Arrival) -> Answer {
         let now = self.clock.now();
-        let answer = tokio::time::timeout(ANSWERED, self.decide(arrival, now)).await;
+        let answer = tokio::time::timeout(self.provider.patience(), self.decide(arrival, now)).await;
         let answer = answer.unwrap_or_else(|_| Answer::Unavailable("it took too long".to_owned()));
         self.tell_shed(now).await;
         let outcome = match &answer {
-            Answer::Accepted(_) => "accepted",
+            Answer::Accepted(..) => "accepted",
+            Answer::Handshake(_) => "handshake",
             Answer::Rejected(..) => "rejected",
             Answer::Unavailable(error) => {
                 tracing::error!(provider = self.provider.name(), error, "a request could not be taken");
@@ -113,91 +202,222 @@ impl Receiver {
 
     async fn decide(&self, arrival: Arrival, now: Timestamp) -> Answer {
         let source = shortened(&arrival.source);
-        let request = match arrival.body {
+        let unread = |cause, size| Rejected { cause, connection: None, request: None, size };
+        let body = match arrival.body {
             Ok(body) if body.len() > MAX_BODY => {
-                let size = body.len();
-                return self.reject(Cause::BodyTooLarge, None, size, source, now).await;
+                return self.reject(unread(Cause::BodyTooLarge, body.len()), source, now).await;
             }
-            Ok(body) => Request::new(self.kept(&arrival.headers), body),
-            Err(cause) => return self.reject(cause, None, 0, source, now).await,
+            Ok(body) => body,
+            Err(cause) => return self.reject(unread(cause, 0), source, now).await,
         };
-        let settings = match self.settings.current(now).await {
-            Ok(settings) => settings,
-            Err(error) => return Answer::Unavailable(error.to_string()),
-        };
-        match self.check(request, settings, &arrival.source, now).await {
-            Ok(verified) => {
-                let key = u32::try_from(verified.key()).unwrap_or(u32::MAX);
-                self.accept(key, verified.headers(), verified.body(), source, now).await
-            }
-            Err(Unjudged::Unavailable(error)) => Answer::Unavailable(error),
-            Err(Unjudged::Unbelieved(Unbelieved { failure: Failure::Misconfigured(error), .. })) => {
+        let request = Request::arrived(self.provider, &arrival.headers, body, self.own.fingerprints());
+        match self.judge(request, &arrival.source, now).await {
+            Ok(Judged::Handshake(reply)) => Answer::Handshake(reply),
+            Ok(Judged::Verified(verified, own)) => self.accept(&verified, own, source, now).await,
+            Err(Unjudged::Unavailable(error) | Unjudged::Unopenable(error)) => Answer::Unavailable(error),
+            Err(Unjudged::Unbelieved(Unbelieved { failure: Failure::Misconfigured(error), .. }, _)) => {
                 Answer::Unavailable(error.to_string())
             }
-            Err(Unjudged::Unbelieved(Unbelieved { failure: Failure::Rejected(cause), request })) => {
-                self.reject(cause, Some(&request), request.body().len(), source, now).await
+            Err(Unjudged::Unbelieved(
+                Unbelieved { failure: Failure::Rejected(cause), request },
+                connection,
+            )) => {
+                let size = request.body().len();
+                // A question whether the URL is ours repeats a secret word, perhaps the right one.
+                let is_question = self.provider.handshake(&request, &Settings::default(), now).is_some();
+                let request = (!is_question).then_some(&request);
+                self.reject(Rejected { cause, connection, request, size }, source, now).await
             }
         }
     }
 
-    /// Checks with the cached settings, and once more with fresh ones where those may have changed.
-    async fn check(
+    /// Whether secrets are a connection's before they are the provider's: where a secret is sent as it is, a connection
+    /// that has its own must not be spoken for by a shared one.
+    fn looks_up_first(&self) -> bool {
+        self.provider.open_secret().is_some()
+    }
+
+    /// Judges with what is known, and, where a secret may have changed or the connection is not known yet, once more with
+    /// what is read anew: how often a source may cause that is for those who read to say.
+    async fn judge(
         &self,
         request: Request<Unverified>,
-        settings: Arc<Settings>,
         source: &str,
         now: Timestamp,
-    ) -> Result<Request<tillwatch_providers::Verified>, Unjudged> {
-        let unbelieved = match request.check(self.provider, &settings, now) {
-            Ok(verified) => return Ok(verified),
-            Err(unbelieved) => *unbelieved,
+    ) -> Result<Judged, Unjudged> {
+        let shared = match self.settings.current(now).await {
+            Ok(settings) => settings,
+            Err(error) => {
+                // A trial of a URL that needs no secret must be answered before there is one.
+                return match self.provider.handshake(&request, &Settings::default(), now) {
+                    Some(Ok(reply)) => Ok(Judged::Handshake(reply)),
+                    _ => Err(Unjudged::Unavailable(error.to_string())),
+                };
+            }
+        };
+        let basis = Basis { shared: &shared, anew: false, source: Source::Here(source), now, arrived: now };
+        let (unbelieved, connection) = match self.check(request, basis).await {
+            Err(Unjudged::Unbelieved(unbelieved, connection)) => (unbelieved, connection),
+            judged => return judged,
         };
         let may_have_changed = matches!(
             unbelieved.failure,
-            Failure::Misconfigured(_) | Failure::Rejected(Cause::WrongSignature)
+            Failure::Misconfigured(_)
+                | Failure::Rejected(Cause::WrongSignature | Cause::WrongSecret | Cause::UnknownConnection)
         );
         if !may_have_changed {
-            return Err(Unjudged::Unbelieved(unbelieved));
+            return Err(Unjudged::Unbelieved(unbelieved, connection));
         }
-        match self.settings.after_failure(source, &settings, now).await {
-            Ok(Some(fresh)) => unbelieved.request.check(self.provider, &fresh, now).map_err(|again| *again),
-            Ok(None) => Err(unbelieved),
-            Err(error) => return Err(Unjudged::Unavailable(error.to_string())),
+        match self.settings.after_failure(source, &shared, now).await {
+            Ok(Some(fresh)) => {
+                self.check(unbelieved.request, Basis { shared: &fresh, anew: true, ..basis }).await
+            }
+            // The connection's settings have a bound of their own on how often they are read.
+            Ok(None) => self.check(unbelieved.request, Basis { anew: true, ..basis }).await,
+            Err(error) => Err(Unjudged::Unavailable(error.to_string())),
         }
-        .map_err(Unjudged::Unbelieved)
+    }
+
+    /// Checks with the provider's settings and those of the connection that the request names or speaks of.
+    async fn check(&self, request: Request<Unverified>, basis: Basis<'_>) -> Result<Judged, Unjudged> {
+        let shared = basis.shared;
+        let named = request.headers().route(self.provider.paths()).connection.map(str::to_owned);
+        if named.is_none() && !self.looks_up_first() {
+            match self.proved(request, shared, None, basis) {
+                Err(Unjudged::Unbelieved(unbelieved, _)) if may_be_a_connections(unbelieved.failure) => {
+                    let by = self.claimed(&unbelieved.request);
+                    let Some(by) = by else { return Err(Unjudged::Unbelieved(unbelieved, None)) };
+                    let own = self.found(&by, basis).await?;
+                    let own = own.iter().filter(|own| !own.settings.signing_keys.is_empty());
+                    return self.proved_by_any(unbelieved, own, basis);
+                }
+                judged => return judged,
+            }
+        }
+        let by = match named {
+            Some(id) => Some(By::Connection(id)),
+            None => self.claimed(&request),
+        };
+        let Some(by) = by else { return self.proved(request, shared, None, basis) };
+        let found = self.found(&by, basis).await?;
+        if found.is_empty() {
+            return match (self.proved(request, shared, None, basis), by) {
+                // Nobody's URL: that no secret proves it is the lesser trouble.
+                (Err(Unjudged::Unbelieved(unbelieved, _)), By::Connection(_))
+                    if may_be_a_connections(unbelieved.failure) =>
+                {
+                    let failure = Failure::Rejected(Cause::UnknownConnection);
+                    Err(Unjudged::Unbelieved(Unbelieved { failure, ..unbelieved }, None))
+                }
+                (judged, _) => judged,
+            };
+        }
+        let failure = Failure::Misconfigured(SettingsError::NoKey);
+        self.proved_by_any(Unbelieved { request, failure }, found.iter(), basis)
+    }
+
+    /// By what the connection is found that the request speaks of.
+    fn claimed(&self, request: &Request<Unverified>) -> Option<By> {
+        let account = self.provider.claimed_account(request.headers(), request.body())?;
+        (account.len() <= LONGEST_ACCOUNT).then_some(By::Account(account))
+    }
+
+    async fn found(&self, by: &By, basis: Basis<'_>) -> Result<Arc<Vec<Own>>, Unjudged> {
+        self.own.of(by, basis.anew, basis.now).await.map_err(|error| match error {
+            NoOwnSettings::Table(_) | NoOwnSettings::Vault(_, VaultError::Secrets(_)) => {
+                Unjudged::Unavailable(error.to_string())
+            }
+            NoOwnSettings::Vault(..) | NoOwnSettings::Malformed(_) => Unjudged::Unopenable(error.to_string()),
+        })
+    }
+
+    /// The first of these connections whose settings prove the request; if none does, why the last does not.
+    fn proved_by_any<'a>(
+        &self,
+        mut unbelieved: Unbelieved,
+        found: impl Iterator<Item = &'a Own>,
+        basis: Basis<'_>,
+    ) -> Result<Judged, Unjudged> {
+        let mut connection = None;
+        for own in found {
+            let settings = basis.shared.of_connection(&own.settings);
+            match self.proved(unbelieved.request, &settings, Some(own), basis) {
+                Err(Unjudged::Unbelieved(again, _)) => unbelieved = again,
+                judged => return judged,
+            }
+            connection = Some(own.connection.clone());
+        }
+        Err(Unjudged::Unbelieved(unbelieved, connection))
+    }
+
+    fn proved(
+        &self,
+        request: Request<Unverified>,
+        settings: &Settings,
+        own: Option<&Own>,
+        basis: Basis<'_>,
+    ) -> Result<Judged, Unjudged> {
+        let now = basis.arrived;
+        if !basis.source.is_let_in(&settings.allowed_addresses) {
+            let failure = Failure::Rejected(Cause::AddressNotAllowed);
+            let connection = own.map(|own| own.connection.clone());
+            return Err(Unjudged::Unbelieved(Unbelieved { request, failure }, connection));
+        }
+        match self.provider.handshake(&request, settings, now) {
+            Some(Ok(reply)) => return Ok(Judged::Handshake(reply)),
+            Some(Err(failure)) => return Err(Unjudged::Unbelieved(Unbelieved { request, failure }, None)),
+            None => {}
+        }
+        let verified = request
+            .check(self.provider, settings, now)
+            .map_err(|unbelieved| Unjudged::Unbelieved(*unbelieved, own.map(|own| own.connection.clone())))?;
+        // A secret of a connection's own speaks for its own accounts only.
+        let owner = own.filter(|own| verified.proof().own && !own.accounts.is_empty());
+        if let Some(own) = owner
+            && let Some(account) = self.provider.claimed_account(verified.headers(), verified.body())
+            && !own.accounts.contains(&account)
+        {
+            let failure = Failure::Rejected(Cause::OtherAccount);
+            let request = verified.forget();
+            return Err(Unjudged::Unbelieved(Unbelieved { request, failure }, Some(own.connection.clone())));
+        }
+        let own = own.filter(|_| verified.proof().own).map(|own| own.connection.clone());
+        Ok(Judged::Verified(verified, own))
     }
 
     async fn accept(
         &self,
-        key: u32,
-        headers: &Headers,
-        body: &[u8],
+        request: &Request<Verified>,
+        own: Option<String>,
         source: Option<String>,
         now: Timestamp,
     ) -> Answer {
         let id = RequestId::new(now, entropy::bytes());
+        let (headers, body) = (request.headers(), request.body());
         let payload = match self.pack(&id, headers, body, now).await {
             Ok(payload) => payload,
             Err(error) => return Answer::Unavailable(error),
         };
-        let envelope = self.envelope(id.clone(), Verdict::Accepted(key), body.len(), source, payload, now);
-        match self.send(Message::Request(envelope)).await {
-            Ok(()) => Answer::Accepted(id),
+        let verdict = Verdict::Accepted(key_name(request, own.as_deref()));
+        let envelope = self.envelope(id.clone(), verdict, body.len(), source, payload, now);
+        let reply = self.provider.accepted(headers, id.as_str());
+        match self.send(Message::Request(Envelope { connection: own, ..envelope })).await {
+            Ok(()) => Answer::Accepted(id, reply),
             Err(error) => Answer::Unavailable(error),
         }
     }
 
-    async fn reject(
-        &self,
-        cause: Cause,
-        request: Option<&Request<Unverified>>,
-        size: usize,
-        source: Option<String>,
-        now: Timestamp,
-    ) -> Answer {
-        let keep = self.cap().keep(source.as_deref().unwrap_or_default(), cause, now);
+    async fn reject(&self, rejected: Rejected<'_>, source: Option<String>, now: Timestamp) -> Answer {
+        let Rejected { cause, connection, request, size } = rejected;
+        let status = self.provider.status_of(cause);
+        let from = source.as_deref().unwrap_or_default();
+        if !self.limits().spend(from, now) {
+            self.cap().shed(Cause::TooMany, now);
+            return Answer::Rejected(Cause::TooMany.status(), Cause::TooMany, None);
+        }
+        let keep = self.cap().keep(from, cause, now);
         if !keep {
-            return Answer::Rejected(cause, None);
+            return Answer::Rejected(status, cause, None);
         }
         let id = RequestId::new(now, entropy::bytes());
         let packed = request.map(|request| payload::pack(self.provider, request.headers(), request.body()));
@@ -206,10 +426,14 @@ impl Receiver {
             _ => Payload::Omitted(()),
         };
         let envelope = self.envelope(id.clone(), Verdict::Rejected(cause), size, source, payload, now);
-        match self.send(Message::Request(envelope)).await {
-            Ok(()) => Answer::Rejected(cause, Some(id)),
+        match self.send(Message::Request(Envelope { connection, ..envelope })).await {
+            Ok(()) => Answer::Rejected(status, cause, Some(id)),
             Err(error) => Answer::Unavailable(error),
         }
+    }
+
+    fn limits(&self) -> std::sync::MutexGuard<'_, Limits> {
+        self.limits.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     fn cap(&self) -> std::sync::MutexGuard<'_, Cap> {
@@ -244,10 +468,12 @@ impl Receiver {
             received_ms: now.as_millisecond(),
             verdict,
             size: u64::try_from(size).unwrap_or(u64::MAX),
+            connection: None,
             source,
             payload,
             attempts: 0,
             kept: false,
+            again: false,
         }
     }
 
@@ -272,11 +498,27 @@ impl Receiver {
         let outgoing = Outgoing { body: message.to_text(), group, delay: Duration::ZERO };
         self.queue.send(outgoing).await.map_err(|error| error.to_string())
     }
+}
 
-    fn kept(&self, headers: &Headers) -> Headers {
-        let kept = self.provider.kept_headers();
-        headers.iter().filter(|(name, _)| kept.contains(name)).collect()
-    }
+/// The name under which what proved a request is kept: a connection's own secret says whose it is.
+fn key_name(request: &Request<Verified>, own: Option<&str>) -> String {
+    let key = &request.proof().key;
+    own.map_or_else(|| key.clone(), |own| format!("{own}/{key}"))
+}
+
+/// Whether a connection's own secrets may prove what the provider's do not.
+fn may_be_a_connections(failure: Failure) -> bool {
+    matches!(
+        failure,
+        Failure::Misconfigured(_)
+            | Failure::Rejected(
+                Cause::WrongSignature
+                    | Cause::WrongSecret
+                    | Cause::MissingSignature
+                    | Cause::OtherAccount
+                    | Cause::AddressNotAllowed
+            )
+    )
 }
 
 /// An address without what would name a person: IPv4 without its last byte, IPv6 without its last 80 bits.
@@ -323,10 +565,15 @@ impl Cap {
             self.by_source.insert(source.to_owned(), of_source + 1);
             return true;
         }
+        self.shed(cause, now);
+        false
+    }
+
+    /// Counts one that is not kept.
+    fn shed(&mut self, cause: Cause, now: Timestamp) {
         let (count, since) = self.shed.entry(cause).or_default();
         *count += 1;
         since.get_or_insert(now);
-        false
     }
 
     /// Numbers of earlier minutes, to be told once; and those that could not be told before.

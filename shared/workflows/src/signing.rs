@@ -15,7 +15,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use tillwatch_platform::secrets::{Secrets, SecretsError, Stamp};
-use tillwatch_providers::Settings;
+use tillwatch_providers::{Fingerprints, Settings};
 use tokio::sync::Mutex;
 
 /// How long settings are used without being read again.
@@ -61,6 +61,7 @@ impl NoSettings {
 pub struct SettingsCache {
     secrets: Arc<dyn Secrets>,
     secret: String,
+    fingerprints: Fingerprints,
     state: Mutex<State>,
 }
 
@@ -82,7 +83,13 @@ fn within(moment: Timestamp, now: Timestamp, span: Duration) -> bool {
 impl SettingsCache {
     /// A cache over the secret of this name.
     pub fn new(secrets: Arc<dyn Secrets>, secret: String) -> Self {
-        Self { secrets, secret, state: Mutex::default() }
+        Self { secrets, secret, fingerprints: Fingerprints::default(), state: Mutex::default() }
+    }
+
+    /// The same, whose settings know open secrets by these fingerprints.
+    #[must_use]
+    pub fn with_fingerprints(self, fingerprints: Fingerprints) -> Self {
+        Self { fingerprints, ..self }
     }
 
     /// The settings, at most a minute old. When the store can't be read, older ones are better than none.
@@ -101,6 +108,20 @@ impl SettingsCache {
             }
             (result, _) => result,
         }
+    }
+
+    /// The settings as they are now, at most a second old: what releases requests that were rejected must not judge by
+    /// older ones.
+    pub async fn fresh(&self, now: Timestamp) -> Result<Arc<Settings>, NoSettings> {
+        let mut state = self.state.lock().await;
+        let changed = self.secrets.stamp().is_some_and(|stamp| state.stamp != Some(stamp));
+        if let Some((settings, at)) = &state.read
+            && within(*at, now, FRESH)
+            && !changed
+        {
+            return Ok(Arc::clone(settings));
+        }
+        self.read(&mut state, now).await
     }
 
     /// The settings read anew after they failed to verify a request from `source`; none, if that would be one reading
@@ -153,8 +174,9 @@ impl SettingsCache {
     async fn read_now(&self) -> Result<Arc<Settings>, NoSettings> {
         let secret = self.secrets.read(&self.secret).await?;
         let secret = secret.ok_or_else(|| NoSettings::Missing(self.secret.clone()))?;
-        let settings = serde_json::from_str(secret.expose_secret());
-        settings.map(Arc::new).map_err(|_| NoSettings::Malformed(self.secret.clone()))
+        let settings: Result<Settings, _> = serde_json::from_str(secret.expose_secret());
+        let settings = settings.map_err(|_| NoSettings::Malformed(self.secret.clone()))?;
+        Ok(Arc::new(Settings { fingerprints: self.fingerprints.clone(), ..settings }))
     }
 }
 

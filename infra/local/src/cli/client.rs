@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Url};
+use reqwest::{Client, RequestBuilder, Url};
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -152,8 +153,18 @@ pub(super) struct Api {
 impl Api {
     /// The stack that the arguments name. A token is needed only once the stack asks for one.
     pub(super) fn new(args: &StackArgs) -> Result<Self, Error> {
+        Self::at_once(args, 1)
+    }
+
+    /// The same, to be asked for so many things at once.
+    pub(super) fn at_once(args: &StackArgs, at_once: usize) -> Result<Self, Error> {
         let url = args.url.clone();
-        Ok(Self { client: http_client(&url, 1)?, token: Token::find(args)?, url })
+        Ok(Self { client: http_client(&url, at_once)?, token: Token::find(args)?, url })
+    }
+
+    /// The stack's address, without a slash at its end.
+    pub(super) fn address(&self) -> String {
+        shown(&self.url)
     }
 
     /// Asks for a JSON document.
@@ -162,11 +173,29 @@ impl Api {
         path: &[&str],
         query: &[(&str, &str)],
     ) -> Result<T, ApiError> {
-        let mut url = self.at(path);
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
-        }
-        self.ask(Method::GET, url).await
+        self.ask(Method::GET, self.with_query(path, query)).await
+    }
+
+    /// Puts a JSON document in its place.
+    pub(super) async fn put<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+        json: Vec<u8>,
+    ) -> Result<T, ApiError> {
+        let request = self.client.request(Method::PUT, self.with_query(path, query));
+        self.answer(request.header(CONTENT_TYPE, "application/json").body(json)).await
+    }
+
+    /// Sends a JSON document to be acted upon.
+    pub(super) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+        json: &[u8],
+    ) -> Result<T, ApiError> {
+        let request = self.client.request(Method::POST, self.with_query(path, query));
+        self.answer(request.header(CONTENT_TYPE, "application/json").body(json.to_vec())).await
     }
 
     /// Asks for what the API named by a path of its own.
@@ -229,13 +258,24 @@ impl Api {
         url
     }
 
+    fn with_query(&self, path: &[&str], query: &[(&str, &str)]) -> Url {
+        let mut url = self.at(path);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        url
+    }
+
     async fn ask<T: DeserializeOwned>(&self, method: Method, url: Url) -> Result<T, ApiError> {
-        let mut request = self.client.request(method, url.clone());
+        self.answer(self.client.request(method, url)).await
+    }
+
+    async fn answer<T: DeserializeOwned>(&self, mut request: RequestBuilder) -> Result<T, ApiError> {
         if let Some(token) = self.token.secret() {
             request = request.bearer_auth(token.expose_secret());
         }
         let answer = request.send().await.map_err(|error| failed(&self.url, error))?;
-        let status = answer.status();
+        let (status, url) = (answer.status(), answer.url().clone());
         let body = answer.bytes().await.map_err(|error| failed(&self.url, error))?;
         let foreign = || ApiError::Foreign { url: url.to_string(), status };
         if status.is_success() {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use tillwatch_providers::SettingsError;
 
 use super::client::ApiError;
+use super::config::Stopped;
 use super::secrets::SecretsError;
 
 /// Why a command stops.
@@ -28,6 +29,17 @@ pub(super) enum Error {
         /// What the system says.
         source: io::Error,
     },
+    /// A file that was named can't be written.
+    #[error("{} can't be written: {}", path.display(), source.kind())]
+    NotWritten {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The stack could not answer while a configuration was sent.
+    #[error("{0}")]
+    Stopped(Stopped),
     /// A file of vectors is not one.
     #[error("{}, line {line}, column {column}: {problem}", path.display())]
     Vectors {

@@ -38,6 +38,12 @@ pub struct EventsArgs {
     /// Only those of this type, in the provider's words: payment.updated, orders/create
     #[arg(long = "type", value_name = "TYPE")]
     kind: Option<String>,
+    /// Only those of this connection, or that were sent to it
+    #[arg(long, value_name = "ID")]
+    connection: Option<String>,
+    /// Only those with exactly this cause: `wrong_signature`
+    #[arg(long)]
+    cause: Option<String>,
     /// How many at most, or with --follow, how many to begin with
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = value_parser!(u32).range(1..=10_000))]
     limit: u32,
@@ -171,6 +177,8 @@ impl<'a> List<'a> {
             ("limit", Some(limit.as_str())),
             ("status", self.args.status.as_deref()),
             ("type", self.args.kind.as_deref()),
+            ("connection", self.args.connection.as_deref()),
+            ("cause", self.args.cause.as_deref()),
             ("from", from.as_deref()),
             ("cursor", cursor),
         ]

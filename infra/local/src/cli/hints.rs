@@ -127,9 +127,10 @@ pub(super) fn hint(provider: &dyn Provider, captured: &Captured, now: Timestamp)
 impl Captured {
     /// Which of the keys signed the request, or why it is not believed.
     pub(super) fn check(&self, provider: &dyn Provider, now: Timestamp) -> Result<usize, Failure> {
-        let request = Request::new(self.headers.clone(), self.body.clone());
+        let fingerprints = &self.settings.fingerprints;
+        let request = Request::arrived(provider, &self.headers, self.body.clone(), fingerprints);
         let checked = request.check(provider, &self.settings, now);
-        checked.map(|request| request.key()).map_err(|unbelieved| unbelieved.failure)
+        checked.map(|request| request.proof().position).map_err(|unbelieved| unbelieved.failure)
     }
 
     fn body(self, change: fn(&str) -> Option<String>) -> Option<Self> {
@@ -182,7 +183,10 @@ mod tests {
         let settings = Settings::with_keys(["key"]).with_url(URL);
         let now = Timestamp::from_second(NOW).unwrap();
         Captured {
-            headers: named(provider).unwrap().sign(&settings, body.as_bytes(), now).unwrap(),
+            headers: named(provider)
+                .unwrap()
+                .sign(&settings, &Request::new(Headers::new(), body.into()), now)
+                .unwrap(),
             body: body.into(),
             settings: settings.clone(),
             secrets: vec!["key".to_owned().into()],

@@ -6,7 +6,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use tillwatch_domain::{Kind, Status};
-use tillwatch_providers::Provider;
+use tillwatch_providers::{Provider, Received};
 
 /// One sale in so many goes wrong or is paid back.
 const MISHAP: u64 = 10;
@@ -76,8 +76,11 @@ impl Mix {
 
 /// Where in a sale's life a kind belongs, and in how many sales it happens once.
 fn place(provider: &dyn Provider, kind: &str) -> (u8, u64) {
-    let sample = provider.sample(kind, 1, Timestamp::UNIX_EPOCH);
-    let events = sample.and_then(|(headers, body)| provider.parse(&headers, &body).ok()).unwrap_or_default();
+    let at = Timestamp::UNIX_EPOCH;
+    let sample = provider.sample(kind, 1, at);
+    let events = sample
+        .and_then(|(headers, body)| provider.parse(Received { headers: &headers, body: &body, at }).ok())
+        .unwrap_or_default();
     let changes = events.iter().filter(|event| !event.test).flat_map(|event| &event.changes);
     let (mut rank, mut one_in) = (None, 1);
     for change in changes {

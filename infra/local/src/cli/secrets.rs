@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tillwatch_providers::Settings;
+use tillwatch_providers::{Key, Settings};
 
 /// The folder that `tillwatch serve` keeps everything in unless told otherwise.
 pub(crate) const DEFAULT_DATA: &str = "tillwatch-data";
@@ -53,7 +53,7 @@ pub(crate) struct SecretsFile {
 pub(super) struct Entry {
     /// Live signing keys, the newest first.
     #[serde(default)]
-    pub(super) signing_keys: Vec<SecretString>,
+    pub(super) signing_keys: Vec<Key>,
     /// The URL as the provider knows it.
     pub(super) notification_url: Option<String>,
 }
@@ -134,7 +134,7 @@ mod tests {
         );
         assert!(file.settings("square").is_ok());
         let entry = file.entry("square").unwrap();
-        assert_eq!(entry.signing_keys[1].expose_secret(), "old");
+        assert_eq!(entry.signing_keys[1].expose(), "old");
         assert_eq!(entry.notification_url.as_deref(), Some("https://example.com/"));
         assert_eq!(file.token().unwrap().unwrap().expose_secret(), "t1");
     }

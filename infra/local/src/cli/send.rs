@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::{Args, value_parser};
-use http::header::CONTENT_TYPE;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::{SignedDuration, Timestamp};
 use reqwest::{Client, Url};
 use tillwatch_platform::clock::{Clock as _, SystemClock};
 use tillwatch_platform::entropy;
-use tillwatch_providers::{Provider, Settings};
+use tillwatch_providers::request::Outgoing;
+use tillwatch_providers::{Headers, Provider, Request, Settings};
 use tokio::task::JoinSet;
 
 use super::client::{Problem, failed, http_client};
@@ -29,6 +29,9 @@ use super::summary::{Answer, Tally};
 const SEEDED_SINCE: i64 = 1_767_225_600;
 /// Numbers have 48 bits: room enough that two runs hardly ever meet, and the length of what providers' ids are made of.
 const NUMBERS: u64 = (1 << 48) - 1;
+
+/// What is sent as an open secret that is to be wrong.
+const WRONG_SECRET: &str = "a-secret-that-is-nobody's";
 
 /// What to send, and where to.
 #[derive(Debug, Args)]
@@ -98,7 +101,8 @@ pub(super) async fn run(args: &SendArgs) -> Result<ExitCode, Error> {
         bad_signature: args.bad_signature,
     });
     // Settings that can't sign are found out before the first request.
-    sender.provider.sign(&sender.settings, b"{}", SystemClock.now()).map_err(|source| Error::Sign {
+    let trial = Request::new(Headers::new(), b"{}".to_vec());
+    sender.provider.sign(&sender.settings, &trial, SystemClock.now()).map_err(|source| Error::Sign {
         provider: provider.name(),
         path: args.secrets.clone(),
         source,
@@ -218,13 +222,20 @@ impl Sender {
             return Answer::None { reason: format!("there is no sample of {}", event.kind) };
         };
         // A signature of the right form, over something else.
-        let signed = if self.bad_signature { b"{}".as_slice() } else { &body };
-        let signature = match self.provider.sign(&self.settings, signed, SystemClock.now()) {
+        let signed = if self.bad_signature { b"{}".to_vec() } else { body.clone() };
+        let signed = Request::new(headers.clone(), signed);
+        let signature = match self.provider.sign(&self.settings, &signed, SystemClock.now()) {
             Ok(signature) => signature,
             Err(error) => return Answer::None { reason: error.to_string() },
         };
-        let mut request = self.client.post(self.url.clone()).header(CONTENT_TYPE, "application/json");
-        for (name, value) in headers.iter().chain(signature.iter()) {
+        let wrong = self.bad_signature && self.provider.open_secret().is_some();
+        let signature =
+            signature.iter().map(|(name, value)| (name, if wrong { WRONG_SECRET } else { value }));
+        let outgoing = Outgoing::of(&headers.iter().chain(signature).collect(), !body.is_empty());
+        let url = format!("{}{}", self.url, outgoing.path_and_query);
+        let method = outgoing.method.parse().unwrap_or_default();
+        let mut request = self.client.request(method, url);
+        for (name, value) in outgoing.headers.iter() {
             request = request.header(name, value);
         }
         let started = Instant::now();
@@ -246,8 +257,13 @@ impl Sender {
     }
 
     fn is_expected(&self, status: u16) -> bool {
-        // Not every 4xx is a rejection: a wrong path or a throttled client says nothing of the signature.
-        if self.bad_signature { matches!(status, 400 | 401 | 403) } else { (200..300).contains(&status) }
+        // Not every 4xx is a rejection: a throttled client says nothing of the signature. 404 is the answer to a wrong one at
+        // the URL of a connection that is not known.
+        if self.bad_signature {
+            matches!(status, 400 | 401 | 403 | 404 | 503)
+        } else {
+            (200..300).contains(&status)
+        }
     }
 
     /// Why an answer is not the expected one.

@@ -54,7 +54,11 @@ struct Detail {
     source: Option<String>,
     occurred_at: Option<Timestamp>,
     request_id: String,
-    signing_key: Option<u32>,
+    signing_key: Option<String>,
+    connection: Option<String>,
+    method: Option<String>,
+    raw_path: Option<String>,
+    raw_query: Option<String>,
     headers: Vec<(String, String)>,
     body: Option<String>,
     body_base64: Option<String>,
@@ -192,6 +196,7 @@ impl Page {
         self.field("type", Some(&detail.kind).filter(|kind| !kind.is_empty()));
         self.field("event id", detail.event_id.as_ref());
         self.field("account", detail.account.as_ref());
+        self.field("connection", detail.connection.as_ref());
         self.field("cause", detail.cause.as_ref());
         self.field("attempts", Some(detail.attempts));
 
@@ -199,7 +204,10 @@ impl Page {
         self.field("id", Some(&detail.request_id));
         self.field("source", detail.source.as_ref());
         self.field("size", Some(counted(detail.size, "byte")));
-        self.field("signed by", detail.signing_key.map(signing_key));
+        let query = detail.raw_query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
+        let sent_to = detail.method.as_ref().zip(detail.raw_path.as_ref());
+        self.field("sent to", sent_to.map(|(method, path)| format!("{method} {path}{query}")));
+        self.field("proved by", detail.signing_key.as_ref());
         for (name, value) in &detail.headers {
             self.field("header", Some(format_args!("{name}: {value}")));
         }
@@ -278,13 +286,6 @@ impl Display for Amount {
     }
 }
 
-fn signing_key(index: u32) -> String {
-    match index {
-        0 => "the newest key".to_owned(),
-        _ => format!("an older key, number {} of those configured", u64::from(index) + 1),
-    }
-}
-
 fn shown(at: Timestamp) -> String {
     format!("{at:.3}")
 }
@@ -321,7 +322,8 @@ mod tests {
             r#"{"id": "req_1", "provider": "square", "event_id": null, "type": "", "status": "rejected",
                 "cause": "wrong_signature", "attempts": 0, "account": null,
                 "received_at": "2026-11-23T23:00:00Z", "processed_at": null, "due_at": null, "size": 1,
-                "source": "203.0.113.0", "occurred_at": null, "request_id": "req_1", "signing_key": null,
+                "source": "203.0.113.0", "occurred_at": null, "request_id": "req_1", "signing_key": "1f3a9c2e",
+                "method": "POST", "raw_path": "/webhooks/square/\u001b", "raw_query": "a=1", "connection": null,
                 "headers": [["user-agent", "\u001b[2J"]], "body": "\u001b]0;x\u0007", "body_base64": null,
                 "records": []}"#,
         )
@@ -330,6 +332,7 @@ mod tests {
         page.delivery(&detail);
         page.body(&detail);
         assert!(page.text.starts_with("req_1  rejected\n  provider    square\n"), "{}", page.text);
+        assert!(page.text.contains("sent to     POST /webhooks/square/\\u{1b}?a=1\n"), "{}", page.text);
         assert!(page.text.contains("header      user-agent: \\u{1b}[2J\n"), "{}", page.text);
         assert!(page.text.ends_with("Body\n\\u{1b}]0;x\\u{7}"), "{}", page.text);
     }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use tillwatch_platform::queue::QueueError;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -58,6 +57,20 @@ pub(super) async fn roll_up(stack: Arc<Stack>, mut stop: watch::Receiver<bool>) 
     }
 }
 
+/// The replays' runner: at once when one is started, and when the next step of one is due.
+pub(super) async fn replay(stack: Arc<Stack>, mut stop: watch::Receiver<bool>) {
+    let replays = stack.replays();
+    while !*stop.borrow() {
+        match replays.turn().await {
+            Ok(next) => tokio::select! {
+                () = replays.wait(next) => {}
+                _ = stop.changed() => {}
+            },
+            Err(error) => pause(&error, &mut stop).await,
+        }
+    }
+}
+
 /// The schedule.
 pub(super) async fn beat(stack: Arc<Stack>, mut stop: watch::Receiver<bool>) {
     let mut minutes = tokio::time::interval(Duration::from_mins(1));
@@ -77,8 +90,29 @@ pub(super) async fn beat(stack: Arc<Stack>, mut stop: watch::Receiver<bool>) {
     stack.tell_shed(stack.ports().clock.now() + SignedDuration::from_mins(1)).await;
 }
 
-async fn pause(error: &QueueError, stop: &mut watch::Receiver<bool>) {
-    tracing::error!(%error, "trying again in a second");
+/// Looks after the webhook subscriptions at the providers: every hour, and soon after the start, for the machine may have
+/// been off while one was disabled.
+pub(super) async fn look_after_subscriptions(stack: Arc<Stack>, mut stop: watch::Receiver<bool>) {
+    let mut hours = tokio::time::interval(Duration::from_hours(1));
+    loop {
+        tokio::select! {
+            _ = hours.tick() => {}
+            _ = stop.changed() => return,
+        }
+        tokio::select! {
+            looked = stack.look_after_subscriptions(Duration::from_mins(55)) => {
+                if let Err(error) = looked {
+                    tracing::error!(%error, "webhook subscriptions could not be looked after; in an hour again");
+                }
+            }
+            // What is under way at a provider is found again at the next start.
+            _ = stop.changed() => return,
+        }
+    }
+}
+
+async fn pause(error: &(dyn std::error::Error + Sync), stop: &mut watch::Receiver<bool>) {
+    tracing::error!(error = %error, "trying again in a second");
     tokio::select! {
         () = tokio::time::sleep(AFTER_FAILURE) => {}
         _ = stop.changed() => {}

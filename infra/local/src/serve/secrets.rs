@@ -11,11 +11,17 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value, json};
 use tillwatch_platform::entropy;
 use tillwatch_platform::secrets::{Secrets, SecretsError, SecretsFile, Stamp};
-use tillwatch_providers::Settings;
+use tillwatch_platform::table::Written;
+use tillwatch_platform::vault::KeyRing;
+use tillwatch_providers::{Headers, Request, Settings, Unverified};
 
 use super::Failure;
 use crate::cli::secrets::{self, OPERATOR_TOKEN};
 
+/// The vault's key rings: what seals webhook secrets, and what seals tokens.
+pub(super) const RINGS: [&str; 2] = ["vault_webhooks", "vault_tokens"];
+/// The file in the data folder with the rings that the secrets file has not.
+pub(super) const KEPT_RINGS: &str = "vault.json";
 /// A shorter token might be guessed.
 const TOKEN_LENGTH: usize = 16;
 
@@ -57,6 +63,7 @@ pub(super) struct LocalSecrets {
     file: SecretsFile,
     environment: Option<String>,
     kept: Option<String>,
+    rings: SecretsFile,
 }
 
 impl LocalSecrets {
@@ -69,7 +76,12 @@ impl LocalSecrets {
         data: &Path,
     ) -> Result<(Self, Token), Failure> {
         let in_file = secrets::SecretsFile::read(&path)?.token()?;
-        let mut opened = Self { file: SecretsFile::new(path), environment, kept: None };
+        let mut opened = Self {
+            file: SecretsFile::new(path),
+            environment,
+            kept: None,
+            rings: SecretsFile::new(data.join(KEPT_RINGS)),
+        };
         let token = match (&opened.environment, in_file) {
             (Some(token), _) => Token::Environment(token.clone()),
             (None, Some(token)) => Token::File(token.expose_secret().to_owned()),
@@ -92,8 +104,23 @@ impl Secrets for LocalSecrets {
         self.file.stamp()
     }
 
+    async fn write(
+        &self,
+        name: &str,
+        secret: &SecretString,
+        over: Option<&SecretString>,
+    ) -> Result<Written, SecretsError> {
+        let in_file = !RINGS.contains(&name) || self.file.read(name).await?.is_some();
+        let file = if in_file { &self.file } else { &self.rings };
+        file.write(name, secret, over).await
+    }
+
     async fn read(&self, name: &str) -> Result<Option<SecretString>, SecretsError> {
         let only = |token: &String| Ok(Some(json!({"tokens": [token]}).to_string().into()));
+        if RINGS.contains(&name) {
+            let ring = self.file.read(name).await?;
+            return if ring.is_some() { Ok(ring) } else { self.rings.read_if_there(name).await };
+        }
         if name != "console" {
             return self.file.read(name).await;
         }
@@ -125,6 +152,9 @@ pub(super) fn make(path: &Path, url: &str) -> io::Result<()> {
         secrets.insert(provider.name().to_owned(), provider.fresh_settings(&random(), &url));
     }
     secrets.insert("console".to_owned(), json!({"tokens": [new_token()]}));
+    for ring in RINGS {
+        secrets.insert(ring.to_owned(), serde_json::from_str(&KeyRing::generate())?);
+    }
     // Whole or not at all: a process that ends in between must not leave half a file for every later start.
     let part = path.with_extension("part");
     write(
@@ -141,6 +171,27 @@ pub(super) fn make(path: &Path, url: &str) -> io::Result<()> {
     }
 }
 
+/// Makes the rings that are missing, in the data folder.
+pub(super) fn make_rings(data: &Path, missing: &[&str]) -> Result<(), Failure> {
+    let path = data.join(KEPT_RINGS);
+    let mut rings: Map<String, Value> = match std::fs::read(&path) {
+        Ok(text) => serde_json::from_slice(&text)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Map::new(),
+        Err(error) => return Err(error.into()),
+    };
+    for ring in missing {
+        rings.insert((*ring).to_owned(), serde_json::from_str(&KeyRing::generate())?);
+    }
+    let part = path.with_extension("part");
+    write(
+        &part,
+        &serde_json::to_string_pretty(&rings)?,
+        std::fs::File::options().create(true).truncate(true),
+    )?;
+    std::fs::rename(&part, &path)?;
+    Ok(std::fs::File::open(data)?.sync_all()?)
+}
+
 impl LocalSecrets {
     /// Says which providers' webhooks will be answered 503 until their settings are mended.
     pub(super) async fn warn_of_useless_settings(&self, now: Timestamp) {
@@ -151,7 +202,7 @@ impl LocalSecrets {
                 Err(error) => error.to_string(),
                 Ok(Some(secret)) => match serde_json::from_str::<Settings>(secret.expose_secret()) {
                     Err(_) => "its entry in the secrets file is not an object of settings".to_owned(),
-                    Ok(settings) => match provider.sign(&settings, b"{}", now) {
+                    Ok(settings) => match provider.sign(&settings, &trial(), now) {
                         Err(error) => error.to_string(),
                         Ok(_) => continue,
                     },
@@ -160,6 +211,11 @@ impl LocalSecrets {
             tracing::warn!(provider = name, problem, "its webhooks are answered 503 until that is mended");
         }
     }
+}
+
+/// A request that is nothing but signed.
+fn trial() -> Request<Unverified> {
+    Request::new(Headers::new(), b"{}".to_vec())
 }
 
 fn make_token(data: &Path) -> io::Result<String> {
@@ -256,7 +312,7 @@ mod tests {
         let made: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
         for provider in tillwatch_providers::ALL {
             let settings = serde_json::from_value(made[provider.name()].clone()).unwrap();
-            assert!(provider.sign(&settings, b"{}", Timestamp::UNIX_EPOCH).is_ok(), "{}", provider.name());
+            assert!(provider.sign(&settings, &trial(), Timestamp::UNIX_EPOCH).is_ok(), "{}", provider.name());
         }
         assert_eq!(made["square"]["notification_url"], "http://127.0.0.1:8080/webhooks/square");
         assert!(made["console"]["tokens"][0].as_str().unwrap().starts_with("tw_"));

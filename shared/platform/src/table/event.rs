@@ -1,5 +1,6 @@
 //! Events and rejected requests in the table: written once with their outcome, listed by two narrow indexes.
 
+use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
@@ -59,8 +60,10 @@ pub struct EventItem {
     pub due_ms: Option<i64>,
     /// The request that brought it.
     pub request_id: String,
-    /// Which signing key matched, the newest being 0.
-    pub key: Option<u32>,
+    /// The name of the secret that proved it.
+    pub key: Option<String>,
+    /// The connection that it belongs to, or, of a request, the one whose own secret proved it.
+    pub connection: Option<String>,
     /// The body's size in bytes.
     pub size: u64,
     /// Where it came from, shortened so that it names no person.
@@ -109,6 +112,8 @@ impl EventItem {
             ("ac", &self.account),
             ("ca", &self.cause),
             ("sr", &self.source),
+            ("ky", &self.key),
+            ("cn", &self.connection),
         ];
         for (name, value) in texts {
             if let Some(value) = value {
@@ -119,7 +124,6 @@ impl EventItem {
             ("pa", self.processed_ms),
             ("oc", self.occurred_ms),
             ("du", self.due_ms),
-            ("ky", self.key.map(i64::from)),
             ("n", (self.count != 1).then_some(self.count)),
         ];
         for (name, value) in numbers {
@@ -172,7 +176,8 @@ impl EventItem {
             occurred_ms: reader.number("oc"),
             due_ms: reader.number("du"),
             request_id: owned("rq").unwrap_or_default(),
-            key: reader.number("ky").and_then(|key| u32::try_from(key).ok()),
+            key: owned("ky").or_else(|| reader.number("ky").map(|place| place.to_string())),
+            connection: owned("cn"),
             size: reader.number("sz").and_then(|size| u64::try_from(size).ok()).unwrap_or(0),
             source: owned("sr"),
             count: reader.number("n").unwrap_or(1),
@@ -223,15 +228,34 @@ impl Table {
     /// Writes the event unless one of that id has a final outcome already.
     pub async fn put_event(&self, event: &EventItem) -> Result<Written, TableError> {
         let put = self
-            .client
-            .put_item()
-            .table_name(&self.main)
-            .set_item(Some(event.to_item()))
-            .condition_expression("attribute_not_exists(pk) OR NOT st IN (:a, :s, :i)")
+            .put(event)
+            .condition_expression("attribute_not_exists(pk) OR NOT st IN (:a, :s, :i, :w)")
             .expression_attribute_values(":a", text(Outcome::Applied.name()))
             .expression_attribute_values(":s", text(Outcome::Superseded.name()))
-            .expression_attribute_values(":i", text(Outcome::Ignored.name()));
+            .expression_attribute_values(":i", text(Outcome::Ignored.name()))
+            .expression_attribute_values(":w", text(Outcome::Shadowed.name()));
         conditional(put.send().await.map_err(TableError::new("write an event")))
+    }
+
+    /// The same for one that is done anew: over one that changed nothing as well.
+    pub async fn put_event_anew(&self, event: &EventItem) -> Result<Written, TableError> {
+        let put = self
+            .put(event)
+            .condition_expression("attribute_not_exists(pk) OR NOT st IN (:a, :s)")
+            .expression_attribute_values(":a", text(Outcome::Applied.name()))
+            .expression_attribute_values(":s", text(Outcome::Superseded.name()));
+        conditional(put.send().await.map_err(TableError::new("write an event")))
+    }
+
+    /// Writes a rejected request, if there is none: a message that comes once more must not take back what has become of
+    /// the request since.
+    pub async fn put_rejected(&self, request: &EventItem) -> Result<Written, TableError> {
+        let put = self.put(request).condition_expression("attribute_not_exists(pk)");
+        conditional(put.send().await.map_err(TableError::new("write a rejected request")))
+    }
+
+    fn put(&self, event: &EventItem) -> PutItemFluentBuilder {
+        self.client.put_item().table_name(&self.main).set_item(Some(event.to_item()))
     }
 
     /// Moves the due time of a failed event, if it is still the one that was read: of two sweepers one wins.

@@ -16,6 +16,7 @@ use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
 
 use super::Table;
+use crate::connections::Connections;
 
 /// Answers DynamoDB's operations in this process.
 #[async_trait]
@@ -54,6 +55,13 @@ impl HttpConnector for InProcess {
                 StatusCode::try_from(status).map_err(|error| ConnectorError::other(error.into(), None))?;
             Ok(HttpResponse::new(status, SdkBody::from(body)))
         })
+    }
+}
+
+impl Connections {
+    /// The table of this name behind an endpoint in this process.
+    pub fn in_process(endpoint: Arc<dyn LocalEndpoint>, table: String) -> Self {
+        Self::new(&crate::aws::in_process(SharedHttpClient::new(InProcess(endpoint))), table)
     }
 }
 

@@ -15,6 +15,7 @@
 
 mod event;
 mod figures;
+pub(crate) mod item;
 mod local;
 mod record;
 pub mod schema;
@@ -25,6 +26,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 pub use event::{EventItem, Listing, PayloadAt};
 pub use figures::{Counter, Period};
+use item::{Reader, conditional, number, text};
 pub use local::LocalEndpoint;
 pub use record::StoredRecord;
 
@@ -42,8 +44,11 @@ pub struct TableError {
     code: Option<String>,
 }
 
+/// Stands where DynamoDB's own codes do.
+const CORRUPT: &str = "corrupt";
+
 impl TableError {
-    fn new<E>(action: &'static str) -> impl FnOnce(E) -> Self
+    pub(crate) fn new<E>(action: &'static str) -> impl FnOnce(E) -> Self
     where
         E: std::error::Error + ProvideErrorMetadata,
     {
@@ -54,17 +59,22 @@ impl TableError {
         }
     }
 
-    fn corrupt(action: &'static str, attribute: &str) -> Self {
+    pub(crate) fn corrupt(action: &'static str, attribute: &str) -> Self {
         Self {
             action,
             cause: format!("the item's attribute `{attribute}` is not as we write it"),
-            code: None,
+            code: Some(CORRUPT.to_owned()),
         }
     }
 
     /// The table said one thing and then another.
     pub fn contradiction(action: &'static str) -> Self {
         Self { action, cause: "it refuses for what it does not hold".to_owned(), code: None }
+    }
+
+    /// Whether what is kept is not as we write it: asking again will not help.
+    pub fn is_corrupt(&self) -> bool {
+        self.code.as_deref() == Some(CORRUPT)
     }
 
     fn condition_failed(&self) -> bool {
@@ -134,40 +144,4 @@ impl Table {
             .map_err(TableError::new(action))?;
         Ok(answer.item)
     }
-}
-
-fn conditional<T>(outcome: Result<T, TableError>) -> Result<Written, TableError> {
-    match outcome {
-        Ok(_) => Ok(Written::Yes),
-        Err(error) if error.condition_failed() => Ok(Written::No),
-        Err(error) => Err(error),
-    }
-}
-
-/// Reads attributes of one item; an attribute that is not as we write it is an error that names it.
-struct Reader<'a> {
-    action: &'static str,
-    item: &'a Item,
-}
-
-impl<'a> Reader<'a> {
-    fn text(&self, name: &str) -> Option<&'a str> {
-        self.item.get(name).and_then(|value| value.as_s().ok()).map(String::as_str)
-    }
-
-    fn number(&self, name: &str) -> Option<i64> {
-        self.item.get(name).and_then(|value| value.as_n().ok()).and_then(|digits| digits.parse().ok())
-    }
-
-    fn must<T>(&self, name: &str, value: Option<T>) -> Result<T, TableError> {
-        value.ok_or_else(|| TableError::corrupt(self.action, name))
-    }
-}
-
-fn text(value: impl Into<String>) -> AttributeValue {
-    AttributeValue::S(value.into())
-}
-
-fn number(value: impl std::fmt::Display) -> AttributeValue {
-    AttributeValue::N(value.to_string())
 }

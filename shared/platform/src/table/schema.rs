@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 pub const BY_TIME: &str = "by_time";
 /// The index that lists only what is rare: rejected, failed, held, parked.
 pub const RARE: &str = "rare";
-/// What both indexes carry, so that a list needs no further read.
-pub const LISTED: [&str; 14] =
-    ["st", "pv", "ty", "ev", "ac", "ca", "at", "ra", "pa", "du", "rq", "n", "sz", "sr"];
+/// What both indexes of the main table carry, so that a list needs no further read.
+pub const LISTED: [&str; 15] =
+    ["st", "pv", "ty", "ev", "ac", "cn", "ca", "at", "ra", "pa", "du", "rq", "n", "sz", "sr"];
 /// The attribute by which DynamoDB deletes old items: Unix seconds.
 pub const EXPIRES: &str = "x";
 
@@ -41,7 +41,26 @@ pub fn figures_table(name: &str) -> Value {
     })
 }
 
-/// An `UpdateTimeToLive` request for either table.
+/// The index of the table of connections that lists what there is of a kind.
+pub const LISTED_BY_KIND: &str = "listed";
+
+/// The table of businesses, locations, connections and what belongs to them. Small, and read far more often than written,
+/// so its index carries whole items.
+pub fn connections_table(name: &str) -> Value {
+    json!({
+        "TableName": name,
+        "AttributeDefinitions": attributes(&["pk", "sk", "g1", "g1s"]),
+        "KeySchema": key_schema("pk", "sk"),
+        "GlobalSecondaryIndexes": [{
+            "IndexName": LISTED_BY_KIND,
+            "KeySchema": key_schema("g1", "g1s"),
+            "Projection": {"ProjectionType": "ALL"},
+        }],
+        "BillingMode": "PAY_PER_REQUEST",
+    })
+}
+
+/// An `UpdateTimeToLive` request for any of the tables.
 pub fn time_to_live(name: &str) -> Value {
     json!({"TableName": name, "TimeToLiveSpecification": {"Enabled": true, "AttributeName": EXPIRES}})
 }

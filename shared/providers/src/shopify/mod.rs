@@ -16,12 +16,31 @@
 mod headers;
 mod parse;
 mod sample;
+pub(crate) mod subscriptions;
 mod verify;
 
 use jiff::Timestamp;
 use tillwatch_domain::Event;
 
-use crate::{Failure, Headers, ParseError, Provider, Request, Settings, SettingsError, Unverified};
+use crate::catalogue::{About, Authentication, Setting, SettingKind};
+use crate::{
+    Failure, Headers, ParseError, Proof, Provider, Received, Request, Settings, SettingsError, Unverified,
+};
+
+const ABOUT: About = About {
+    label: "Shopify",
+    base_url: None,
+    authentication: Authentication::Oauth,
+    accounts: &["shop"],
+    places: &["location_id"],
+    settings: &[
+        Setting::required("shop", SettingKind::Text, "the shop's domain: `example.myshopify.com`"),
+        Setting::optional("location_id", SettingKind::Text, "Shopify's id of the location"),
+        Setting::optional("access_token", SettingKind::Secret, "the shop's offline access token"),
+        Setting::optional("refresh_token", SettingKind::Secret, "what the access token is renewed with"),
+        Setting::optional("api_version", SettingKind::Text, "the API's version").with_default("2026-07"),
+    ],
+};
 
 /// See the module's head.
 #[derive(Debug)]
@@ -32,6 +51,18 @@ impl Provider for Shopify {
         "shopify"
     }
 
+    fn about(&self) -> &'static About {
+        &ABOUT
+    }
+
+    fn schemes(&self) -> &'static [&'static str] {
+        &["shopify-webhook"]
+    }
+
+    fn claimed_account(&self, headers: &Headers, _: &[u8]) -> Option<String> {
+        headers.get(headers::Family::of(headers).shop).map(|shop| shop.trim().to_owned())
+    }
+
     fn kept_headers(&self) -> &'static [&'static str] {
         headers::KEPT
     }
@@ -40,17 +71,22 @@ impl Provider for Shopify {
         &self,
         request: &Request<Unverified>,
         settings: &Settings,
-        _: Timestamp,
-    ) -> Result<usize, Failure> {
-        verify::verify(request, settings)
+        now: Timestamp,
+    ) -> Result<Proof, Failure> {
+        verify::verify(request, settings, now)
     }
 
-    fn parse(&self, headers: &Headers, body: &[u8]) -> Result<Vec<Event>, ParseError> {
-        parse::parse(headers, body)
+    fn parse(&self, received: Received<'_>) -> Result<Vec<Event>, ParseError> {
+        parse::parse(received.headers, received.body)
     }
 
-    fn sign(&self, settings: &Settings, body: &[u8], _: Timestamp) -> Result<Headers, SettingsError> {
-        verify::sign(settings, body)
+    fn sign(
+        &self,
+        settings: &Settings,
+        request: &Request<Unverified>,
+        now: Timestamp,
+    ) -> Result<Headers, SettingsError> {
+        verify::sign(settings, request.body(), now)
     }
 
     fn fresh_settings(&self, key: &str, _: &str) -> serde_json::Value {

@@ -2,28 +2,31 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use jiff::Timestamp;
 use tillwatch_domain::Cause;
 
 use super::headers::{Family, WEBHOOKS};
-use crate::{Failure, Headers, Request, Settings, SettingsError, Unverified, hmac};
+use crate::{Failure, Headers, Proof, Request, Settings, SettingsError, Unverified, hmac};
 
 /// Which secret signed the request: for an hour after a change it may be the old one.
-pub(super) fn verify(request: &Request<Unverified>, settings: &Settings) -> Result<usize, Failure> {
-    let (keys, headers) = (settings.keys()?, request.headers());
+pub(super) fn verify(
+    request: &Request<Unverified>,
+    settings: &Settings,
+    now: Timestamp,
+) -> Result<Proof, Failure> {
+    let (keys, headers) = (settings.live_keys(now)?, request.headers());
     // Events carry both families for a while, and then it is the newer that counts, here as in reading what they say.
     let tag = hmac::base64_tag(headers.only(Family::of(headers).signature)?)?;
     hmac::matching_key(&keys, &[request.body()], &[tag]).ok_or(Failure::Rejected(Cause::WrongSignature))
 }
 
-pub(super) fn sign(settings: &Settings, body: &[u8]) -> Result<Headers, SettingsError> {
-    let tag = hmac::tag(settings.keys()?[0], &[body]);
+pub(super) fn sign(settings: &Settings, body: &[u8], now: Timestamp) -> Result<Headers, SettingsError> {
+    let tag = hmac::tag(settings.live_keys(now)?.newest().as_bytes(), &[body]);
     Ok(Headers::from_iter([(WEBHOOKS.signature, BASE64_STANDARD.encode(tag))]))
 }
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-
     use super::super::Shopify;
     use super::super::headers::EVENTS;
     use super::*;
@@ -31,11 +34,15 @@ mod tests {
     fn verdict(headers: Headers) -> Result<usize, Failure> {
         let request = Request::new(headers, b"{}".to_vec());
         let checked = request.check(&Shopify, &Settings::with_keys(["new", "old"]), Timestamp::UNIX_EPOCH);
-        checked.map(|request| request.key()).map_err(|unbelieved| unbelieved.failure)
+        checked.map(|request| request.proof().position).map_err(|unbelieved| unbelieved.failure)
     }
 
     fn signature(key: &str) -> String {
-        sign(&Settings::with_keys([key]), b"{}").unwrap().get(WEBHOOKS.signature).unwrap().to_owned()
+        sign(&Settings::with_keys([key]), b"{}", Timestamp::UNIX_EPOCH)
+            .unwrap()
+            .get(WEBHOOKS.signature)
+            .unwrap()
+            .to_owned()
     }
 
     #[test]

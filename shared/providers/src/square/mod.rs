@@ -9,12 +9,32 @@
 
 mod parse;
 mod sample;
+pub(crate) mod subscriptions;
 mod verify;
 
 use jiff::Timestamp;
 use tillwatch_domain::Event;
 
-use crate::{Failure, Headers, ParseError, Provider, Request, Settings, SettingsError, Unverified};
+use crate::catalogue::{About, Authentication, Setting, SettingKind};
+use crate::{
+    Failure, Headers, ParseError, Proof, Provider, Received, Request, Settings, SettingsError, Unverified,
+};
+
+const ABOUT: About = About {
+    label: "Square",
+    base_url: Some("https://connect.squareup.com"),
+    authentication: Authentication::Oauth,
+    accounts: &["merchant_id"],
+    places: &["location_id"],
+    settings: &[
+        Setting::required("merchant_id", SettingKind::Text, "Square's id of the merchant"),
+        Setting::optional("location_id", SettingKind::Text, "Square's id of the location"),
+        Setting::optional("access_token", SettingKind::Secret, "the merchant's OAuth access token"),
+        Setting::optional("refresh_token", SettingKind::Secret, "what the access token is renewed with"),
+        Setting::optional("environment", SettingKind::Text, "`production` or `sandbox`")
+            .with_default("production"),
+    ],
+};
 
 /// See the module's head.
 #[derive(Debug)]
@@ -23,6 +43,18 @@ pub struct Square;
 impl Provider for Square {
     fn name(&self) -> &'static str {
         "square"
+    }
+
+    fn about(&self) -> &'static About {
+        &ABOUT
+    }
+
+    fn schemes(&self) -> &'static [&'static str] {
+        &["square-hmac-sha256"]
+    }
+
+    fn claimed_account(&self, _: &Headers, body: &[u8]) -> Option<String> {
+        parse::merchant(body)
     }
 
     fn kept_headers(&self) -> &'static [&'static str] {
@@ -40,17 +72,22 @@ impl Provider for Square {
         &self,
         request: &Request<Unverified>,
         settings: &Settings,
-        _: Timestamp,
-    ) -> Result<usize, Failure> {
-        verify::verify(request, settings)
+        now: Timestamp,
+    ) -> Result<Proof, Failure> {
+        verify::verify(request, settings, now)
     }
 
-    fn parse(&self, _: &Headers, body: &[u8]) -> Result<Vec<Event>, ParseError> {
-        parse::parse(body)
+    fn parse(&self, received: Received<'_>) -> Result<Vec<Event>, ParseError> {
+        parse::parse(received.body)
     }
 
-    fn sign(&self, settings: &Settings, body: &[u8], _: Timestamp) -> Result<Headers, SettingsError> {
-        verify::sign(settings, body)
+    fn sign(
+        &self,
+        settings: &Settings,
+        request: &Request<Unverified>,
+        now: Timestamp,
+    ) -> Result<Headers, SettingsError> {
+        verify::sign(settings, request, now)
     }
 
     fn fresh_settings(&self, key: &str, url: &str) -> serde_json::Value {

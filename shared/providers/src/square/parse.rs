@@ -92,6 +92,15 @@ struct Order {
     updated_at: Option<String>,
 }
 
+/// The merchant that a body speaks of.
+pub(super) fn merchant(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Of {
+        merchant_id: String,
+    }
+    serde_json::from_slice(body).ok().map(|of: Of| of.merchant_id)
+}
+
 /// The event in a verified body: one, always.
 pub(super) fn parse(body: &[u8]) -> Result<Vec<Event>, ParseError> {
     let envelope: Envelope = json::read(body, "square")?;

@@ -13,12 +13,28 @@
 
 mod parse;
 mod sample;
+pub(crate) mod subscriptions;
 mod verify;
 
 use jiff::Timestamp;
 use tillwatch_domain::Event;
 
-use crate::{Failure, Headers, ParseError, Provider, Request, Settings, SettingsError, Unverified};
+use crate::catalogue::{About, Authentication, Setting, SettingKind};
+use crate::{
+    Failure, Headers, ParseError, Proof, Provider, Received, Request, Settings, SettingsError, Unverified,
+};
+
+const ABOUT: About = About {
+    label: "Stripe",
+    base_url: Some("https://api.stripe.com"),
+    authentication: Authentication::Key,
+    accounts: &["account"],
+    places: &[],
+    settings: &[
+        Setting::optional("account", SettingKind::Text, "the connected account, `acct_…`; left out: our own"),
+        Setting::optional("api_key", SettingKind::Secret, "a restricted key, `rk_…`"),
+    ],
+};
 
 /// See the module's head.
 #[derive(Debug)]
@@ -27,6 +43,18 @@ pub struct Stripe;
 impl Provider for Stripe {
     fn name(&self) -> &'static str {
         "stripe"
+    }
+
+    fn about(&self) -> &'static About {
+        &ABOUT
+    }
+
+    fn schemes(&self) -> &'static [&'static str] {
+        &["stripe-v1"]
+    }
+
+    fn claimed_account(&self, _: &Headers, body: &[u8]) -> Option<String> {
+        parse::account(body)
     }
 
     fn kept_headers(&self) -> &'static [&'static str] {
@@ -38,16 +66,21 @@ impl Provider for Stripe {
         request: &Request<Unverified>,
         settings: &Settings,
         now: Timestamp,
-    ) -> Result<usize, Failure> {
+    ) -> Result<Proof, Failure> {
         verify::verify(request, settings, now)
     }
 
-    fn parse(&self, _: &Headers, body: &[u8]) -> Result<Vec<Event>, ParseError> {
-        parse::parse(body)
+    fn parse(&self, received: Received<'_>) -> Result<Vec<Event>, ParseError> {
+        parse::parse(received.body)
     }
 
-    fn sign(&self, settings: &Settings, body: &[u8], now: Timestamp) -> Result<Headers, SettingsError> {
-        verify::sign(settings, body, now)
+    fn sign(
+        &self,
+        settings: &Settings,
+        request: &Request<Unverified>,
+        now: Timestamp,
+    ) -> Result<Headers, SettingsError> {
+        verify::sign(settings, request.body(), now)
     }
 
     fn fresh_settings(&self, key: &str, _: &str) -> serde_json::Value {

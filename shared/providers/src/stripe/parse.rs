@@ -121,6 +121,15 @@ struct CheckoutSession {
 /// counted too.
 const REFUNDS_ONLY_SINCE: &str = "2025-03-31";
 
+/// The connected account that a body speaks of; empty: our own.
+pub(super) fn account(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Of {
+        account: Option<String>,
+    }
+    serde_json::from_slice(body).ok().map(|of: Of| of.account.unwrap_or_default())
+}
+
 /// The event in a verified body: one, always.
 pub(super) fn parse(body: &[u8]) -> Result<Vec<Event>, ParseError> {
     let envelope: Envelope = json::read(body, "stripe")?;

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use tillwatch_domain::Cause;
 
 use crate::hmac::Tag;
-use crate::{Failure, Headers, Request, Settings, SettingsError, Unverified, hmac};
+use crate::{Failure, Headers, Proof, Request, Settings, SettingsError, Unverified, hmac};
 
 pub(super) const SIGNATURE: &str = "stripe-signature";
 
@@ -16,8 +16,8 @@ pub(super) fn verify(
     request: &Request<Unverified>,
     settings: &Settings,
     now: Timestamp,
-) -> Result<usize, Failure> {
-    let keys = settings.keys()?;
+) -> Result<Proof, Failure> {
+    let keys = settings.live_keys(now)?;
     let claim = Claim::read(request.headers().only(SIGNATURE)?)?;
     let parts = [claim.time.as_bytes(), b".", request.body()];
     let key = hmac::matching_key(&keys, &parts, &claim.tags).ok_or(Cause::WrongSignature)?;
@@ -62,7 +62,7 @@ impl<'a> Claim<'a> {
 
 pub(super) fn sign(settings: &Settings, body: &[u8], now: Timestamp) -> Result<Headers, SettingsError> {
     let time = now.as_second().to_string();
-    let tag = hmac::tag(settings.keys()?[0], &[time.as_bytes(), b".", body]);
+    let tag = hmac::tag(settings.live_keys(now)?.newest().as_bytes(), &[time.as_bytes(), b".", body]);
     Ok(Headers::from_iter([(SIGNATURE, format!("t={time},v1={}", hex::encode(tag)))]))
 }
 
@@ -76,7 +76,7 @@ mod tests {
     fn verdict_at(header: &str, now: i64, settings: &Settings) -> Result<usize, Failure> {
         let request = Request::new(Headers::from_iter([(SIGNATURE, header)]), b"{}".to_vec());
         let checked = request.check(&Stripe, settings, Timestamp::from_second(now).unwrap());
-        checked.map(|request| request.key()).map_err(|unbelieved| unbelieved.failure)
+        checked.map(|request| request.proof().position).map_err(|unbelieved| unbelieved.failure)
     }
 
     fn verdict(header: &str) -> Result<usize, Failure> {

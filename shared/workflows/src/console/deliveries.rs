@@ -1,13 +1,18 @@
 //! Deliveries: events and rejected requests, listed, shown whole, and tried again.
 
+use std::collections::HashMap;
+
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use jiff::Timestamp;
 use serde::Serialize;
 use tillwatch_domain::{EventId, Outcome, RecordKey, RequestId};
 use tillwatch_platform::table::{EventItem, PayloadAt, Period};
+use tillwatch_providers::{Received, request};
 use utoipa::ToSchema;
 
-use super::{Console, Pending, Problem, Query, encoded, rfc3339};
+use super::operators::Who;
+use super::{Console, Pending, Problem, Query, decoded, encoded, rfc3339};
 use crate::payload;
 use crate::process::send_again;
 
@@ -23,7 +28,7 @@ pub struct Delivery {
     /// The provider's name for the event's type; empty if it was not read.
     #[serde(rename = "type")]
     pub kind: String,
-    /// `applied`, `superseded`, `ignored`, `unknown_connection`, `held`, `failed`, `parked` or `rejected`.
+    /// `applied`, `superseded`, `ignored`, `shadowed`, `unknown_connection`, `held`, `failed`, `parked` or `rejected`.
     pub status: &'static str,
     /// Why it was rejected, or why its last attempt failed.
     pub cause: Option<String>,
@@ -31,6 +36,8 @@ pub struct Delivery {
     pub attempts: u32,
     /// The provider's id of the merchant, shop or account.
     pub account: Option<String>,
+    /// The connection that it belongs to, or, if it was rejected, was sent to.
+    pub connection: Option<String>,
     /// When it arrived first.
     pub received_at: String,
     /// When it took its status.
@@ -66,9 +73,15 @@ pub struct DeliveryDetail {
     pub delivery: Delivery,
     /// When it happened, by the provider's clock.
     pub occurred_at: Option<String>,
-    /// Which signing key matched, the newest being 0.
-    pub signing_key: Option<u32>,
-    /// The headers that were kept, as they came.
+    /// The name of the secret that proved it: `1f3a9c2e`, or `harbour-square/1f3a9c2e` where it is a connection's own.
+    pub signing_key: Option<String>,
+    /// The method that it came by; null if it was not kept.
+    pub method: Option<String>,
+    /// The path that it came to, as it came; null if it was not kept.
+    pub raw_path: Option<String>,
+    /// The query, as it came, without what might be a secret; null if there was none.
+    pub raw_query: Option<String>,
+    /// The headers that were kept, as they came. None of them is a secret.
     pub headers: Vec<(String, String)>,
     /// The body, if it is text.
     pub body: Option<String>,
@@ -123,6 +136,7 @@ impl Delivery {
             cause: event.cause.clone(),
             attempts: event.attempts,
             account: event.account.clone(),
+            connection: event.connection.clone(),
             received_at: rfc3339(event.received_ms),
             processed_at: event.processed_ms.map(rfc3339),
             processing_ms: event.processed_ms.map(|at| (at - event.received_ms).max(0)),
@@ -145,25 +159,40 @@ const LOOKED_AT: usize = 2_000;
 /// Sorts after every event.
 const NEWEST: &str = "9";
 
-struct Filter<'a> {
-    outcome: Option<Outcome>,
+pub(super) struct Filter<'a> {
+    pub(super) outcome: Option<Outcome>,
     kind: Option<&'a str>,
+    connection: Option<&'a str>,
+    cause: Option<&'a str>,
     from_ms: i64,
     to_ms: i64,
 }
+
+/// A page as it is asked for.
+pub(super) struct Asked<'a> {
+    pub(super) filter: Filter<'a>,
+    pub(super) limit: usize,
+    /// Where it begins: what sorts before this.
+    pub(super) before: String,
+    pub(super) now_ms: i64,
+}
+
+/// The parameters of a list.
+pub(super) const PARAMETERS: [&str; 8] =
+    ["status", "type", "connection", "cause", "from", "to", "limit", "cursor"];
 
 impl Filter<'_> {
     fn takes(&self, event: &EventItem) -> bool {
         self.outcome.is_none_or(|outcome| event.outcome == outcome)
             && self.kind.is_none_or(|kind| event.kind == kind)
+            && self.connection.is_none_or(|id| event.connection.as_deref() == Some(id))
+            && self.cause.is_none_or(|cause| event.cause.as_deref() == Some(cause))
             && (self.from_ms..self.to_ms).contains(&event.received_ms)
     }
 }
 
-impl Console {
-    pub(super) async fn deliveries(&self, provider: &str, query: &Query) -> Result<DeliveryPage, Problem> {
-        query.only(&["status", "type", "from", "to", "limit", "cursor"])?;
-        let now_ms = self.clock.now().as_millisecond();
+impl<'a> Asked<'a> {
+    pub(super) fn of(query: &'a Query, now_ms: i64) -> Result<Self, Problem> {
         let outcome = match query.get("status") {
             None => None,
             Some(name) => Some(Outcome::named(name).ok_or_else(|| {
@@ -176,6 +205,8 @@ impl Console {
         let filter = Filter {
             outcome,
             kind: query.get("type"),
+            connection: query.get("connection"),
+            cause: query.get("cause"),
             from_ms: query.time("from")?.unwrap_or(0).max(now_ms - kept_ms),
             to_ms: query.time("to")?.unwrap_or(i64::MAX),
         };
@@ -189,14 +220,67 @@ impl Console {
                 .filter(|place| place.len() < 100 && place.starts_with(|c: char| c.is_ascii_digit()))
                 .ok_or_else(|| Problem::bad_parameter("cursor", "is not one that a page gave"))?,
         };
-        let (events, next) = match outcome {
-            Some(outcome) if outcome.is_rare() => {
-                self.rare(provider, outcome, &filter, limit, before).await?
+        Ok(Self { filter, limit, before, now_ms })
+    }
+}
+
+impl Console {
+    /// Those of the events that may be seen. A business sees what came to its connections.
+    async fn seen_by(&self, who: &Who, events: Vec<EventItem>) -> Result<Vec<EventItem>, Problem> {
+        if *who == Who::Operator {
+            return Ok(events);
+        }
+        let mut known = HashMap::<String, bool>::new();
+        let mut seen = Vec::new();
+        for event in events {
+            let Some(id) = &event.connection else { continue };
+            let may_see = match known.get(id) {
+                Some(may_see) => *may_see,
+                None => self.connection(who, id).await.is_ok(),
+            };
+            known.insert(id.clone(), may_see);
+            if may_see {
+                seen.push(event);
             }
-            _ => self.by_day(provider, &filter, limit, before, now_ms).await?,
-        };
+        }
+        Ok(seen)
+    }
+
+    pub(super) async fn deliveries(
+        &self,
+        who: &Who,
+        provider: &str,
+        query: &Query,
+    ) -> Result<DeliveryPage, Problem> {
+        query.only(&PARAMETERS)?;
+        let asked = Asked::of(query, self.clock.now().as_millisecond())?;
+        let (events, next) = self.listed(provider, &asked).await?;
+        self.delivery_page(who, events, next).await
+    }
+
+    /// A provider's events as they are asked for, and the place from which to go on.
+    pub(super) async fn listed(
+        &self,
+        provider: &str,
+        asked: &Asked<'_>,
+    ) -> Result<(Vec<EventItem>, Option<String>), Problem> {
+        let Asked { filter, limit, before, now_ms } = asked;
+        match filter.outcome {
+            Some(outcome) if outcome.is_rare() => {
+                self.rare(provider, outcome, filter, *limit, before.clone()).await
+            }
+            _ => self.by_day(provider, filter, *limit, before.clone(), *now_ms).await,
+        }
+    }
+
+    pub(super) async fn delivery_page(
+        &self,
+        who: &Who,
+        events: Vec<EventItem>,
+        next: Option<String>,
+    ) -> Result<DeliveryPage, Problem> {
         Ok(DeliveryPage {
-            deliveries: events.iter().map(Delivery::of).collect(),
+            deliveries: self.seen_by(who, events).await?.iter().map(Delivery::of).collect(),
             next: next.map(|place| BASE64_URL_SAFE_NO_PAD.encode(place)),
             pending: self.pending().await?,
         })
@@ -284,7 +368,7 @@ impl Console {
         Ok((found, None))
     }
 
-    async fn found(&self, provider: &str, id: &str) -> Result<EventItem, Problem> {
+    pub(super) async fn found(&self, who: &Who, provider: &str, id: &str) -> Result<EventItem, Problem> {
         let now = self.clock.now();
         let mut event = None;
         if EventId::try_from(id.to_owned()).is_ok() {
@@ -297,7 +381,9 @@ impl Console {
                 event = self.table.event(&id, true, now).await?;
             }
         }
-        event.filter(|event| event.provider == provider).ok_or_else(|| {
+        let event = event.filter(|event| event.provider == provider);
+        let seen = self.seen_by(who, event.into_iter().collect()).await?;
+        seen.into_iter().next().ok_or_else(|| {
             Problem::not_found(format!(
                 "{provider} has no delivery of this id. It may not be processed yet, be older than 30 days, or, if it is \
                  a request's, have brought an event that another request had brought before."
@@ -305,8 +391,13 @@ impl Console {
         })
     }
 
-    pub(super) async fn delivery(&self, provider: &str, id: &str) -> Result<DeliveryDetail, Problem> {
-        let event = self.found(provider, id).await?;
+    pub(super) async fn delivery(
+        &self,
+        who: &Who,
+        provider: &str,
+        id: &str,
+    ) -> Result<DeliveryDetail, Problem> {
+        let event = self.found(who, provider, id).await?;
         let module = tillwatch_providers::named(provider);
         let packed = match &event.payload {
             PayloadAt::Here(packed) => Some(packed.clone()),
@@ -315,11 +406,13 @@ impl Console {
             }
             PayloadAt::Nowhere => None,
         };
+        let is_kept = packed.is_some();
         let unpacked = packed.map(|packed| payload::unpack(module, &packed)).transpose();
         let (headers, body) = unpacked.map_err(|error| Problem::ours(&error))?.unwrap_or_default();
+        let received = Timestamp::from_millisecond(event.received_ms).unwrap_or(Timestamp::UNIX_EPOCH);
         let mut records = Vec::new();
         if let (Some(module), false) = (module, event.outcome == Outcome::Rejected)
-            && let Ok(events) = module.parse(&headers, &body)
+            && let Ok(events) = module.parse(Received { headers: &headers, body: &body, at: received })
         {
             let said = events.into_iter().find(|said| said.dedupe.event_id().as_str() == event.id);
             for change in said.iter().filter(|said| !said.test).flat_map(|said| &said.changes) {
@@ -350,32 +443,74 @@ impl Console {
         Ok(DeliveryDetail {
             delivery: Delivery::of(&event),
             occurred_at: event.occurred_ms.map(rfc3339),
-            signing_key: event.key,
-            headers: headers.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            signing_key: event.key.clone(),
+            method: module.filter(|_| is_kept).map(|_| headers.method().to_owned()),
+            raw_path: module
+                .filter(|_| is_kept)
+                .map(|_| format!("/webhooks/{provider}{}", headers.get(request::SUFFIX).unwrap_or_default())),
+            raw_query: shown(headers.query()),
+            headers: headers
+                .iter()
+                .filter(|(name, _)| !name.starts_with(':'))
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
             body,
             body_base64,
             records,
         })
     }
 
-    pub(super) async fn retry(&self, provider: &str, id: &str) -> Result<Retried, Problem> {
-        let event = self.found(provider, id).await?;
+    pub(super) async fn retry(&self, who: &Who, provider: &str, id: &str) -> Result<Retried, Problem> {
+        let event = self.found(who, provider, id).await?;
         let refused = |detail: &str| Problem::new(409, "not-retryable", "It can't be tried again", detail);
         match event.outcome {
-            Outcome::Parked | Outcome::Failed | Outcome::Held | Outcome::UnknownConnection => {}
-            Outcome::Applied | Outcome::Superseded | Outcome::Ignored => {
+            Outcome::Parked
+            | Outcome::Failed
+            | Outcome::Held
+            | Outcome::UnknownConnection
+            | Outcome::Ignored
+            | Outcome::Shadowed => {}
+            Outcome::Applied | Outcome::Superseded => {
                 return Err(refused("It has taken effect, and does so once."));
             }
             Outcome::Rejected => {
                 return Err(refused(
-                    "It was not believed. Mend the cause and let the provider send it again.",
+                    "It was not believed. Mend the cause, and release it: POST /webhooks/release/{provider}/{id}.",
                 ));
             }
         }
         if event.key.is_none() {
             return Err(refused("It was no envelope of ours, so there is nothing to process."));
         }
-        send_again(&*self.queue, &event, 0).await.map_err(|error| Problem::ours(&error))?;
+        send_again(&*self.queue, &event).await.map_err(|error| Problem::ours(&error))?;
         Ok(Retried { id: event.id, status: "queued" })
+    }
+}
+
+/// A query as it may be shown. An open secret was taken out of it before it was kept; what only looks like one, in a
+/// parameter that the provider does not use, is not shown either.
+fn shown(query: &str) -> Option<String> {
+    const SECRETS: [&str; 8] =
+        ["key", "token", "secret", "password", "api_key", "apikey", "access_token", "hub.verify_token"];
+    let is_secret = |name: &str| {
+        decoded(name, true).is_none_or(|name| SECRETS.contains(&name.trim().to_ascii_lowercase().as_str()))
+    };
+    let pairs = query.split('&').map(|pair| match pair.split_once('=') {
+        Some((name, _)) if is_secret(name) => format!("{name}=…"),
+        _ => pair.to_owned(),
+    });
+    Some(pairs.collect::<Vec<_>>().join("&")).filter(|query| !query.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_shown_as_it_came_but_for_what_might_be_a_secret() {
+        assert_eq!(shown("a=%27&b"), Some("a=%27&b".to_owned()));
+        assert_eq!(shown("k%65y=s3cret&Token=s3cret&x=1"), Some("k%65y=…&Token=…&x=1".to_owned()));
+        assert_eq!(shown("%zz=s3cret"), Some("%zz=…".to_owned()));
+        assert_eq!(shown(""), None);
     }
 }

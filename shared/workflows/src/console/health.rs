@@ -45,6 +45,8 @@ pub struct ProviderHealth {
     pub superseded: i64,
     /// Of these, events of a type that is not modelled, and tests.
     pub ignored: i64,
+    /// Events of connections in shadow: recorded, without effect.
+    pub shadowed: i64,
     /// Events of an account that no connection is known of.
     pub unknown_connection: i64,
     /// Events held back by a pause.
@@ -78,6 +80,7 @@ impl ProviderHealth {
         let rejected = outcome(Outcome::Rejected);
         let (applied, superseded, ignored) =
             (outcome(Outcome::Applied), outcome(Outcome::Superseded), outcome(Outcome::Ignored));
+        let shadowed = outcome(Outcome::Shadowed);
         let received = figures.get(RECEIVED);
         Self {
             received,
@@ -88,10 +91,11 @@ impl ProviderHealth {
                 .map(|cause| (cause.name(), figures.get(&cause_figure(cause))))
                 .filter(|(_, count)| *count != 0)
                 .collect(),
-            processed: applied + superseded + ignored,
+            processed: applied + superseded + ignored + shadowed,
             applied,
             superseded,
             ignored,
+            shadowed,
             unknown_connection: outcome(Outcome::UnknownConnection),
             held: outcome(Outcome::Held),
             failed: outcome(Outcome::Failed),

@@ -3,36 +3,47 @@
 //! Routing, sign-in and errors are here; each resource has a file. The types with `ToSchema` are the API's shapes and
 //! the source of its OpenAPI document.
 
+mod configuration;
+mod connections;
 mod deliveries;
 mod health;
+mod logs;
 mod openapi;
+mod operators;
+mod pauses;
 mod records;
+mod replays;
+mod subscriptions;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
-use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
+use serde::Serialize;
 use tillwatch_domain::Kind;
 use tillwatch_platform::clock::Clock;
 use tillwatch_platform::payloads::Payloads;
 use tillwatch_platform::queue::{Gauge, Queue};
-use tillwatch_platform::secrets::Secrets;
 use tillwatch_platform::table::Table;
 use tillwatch_platform::watcher::CloudWatch;
-use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
+use crate::configuration::{Configurator, Unconfigured};
 use crate::process::UNKNOWN_PROVIDER;
+use crate::replay::{ReplayError, Replays};
+use crate::routing::Routing;
+use crate::subscriptions::Keeper;
 
+pub use connections::{CheckView, ConnectionPage, ConnectionTest, ConnectionView, RingRotated};
 pub use deliveries::{Delivery, DeliveryDetail, DeliveryPage, Retried, TouchedRecord};
 pub use health::{Health, ProcessingTimes, ProviderHealth};
 pub use openapi::document as openapi;
+pub use operators::Operators;
+use operators::Who;
+pub use pauses::Paused;
 pub use records::{HistoryEntry, RecordView};
+pub use replays::{PlanView, ReplayList, ReplayRequest, ReplayView};
+pub use subscriptions::SubscriptionsPage;
 
 /// A request of an operator's.
 #[derive(Debug, Clone, Default)]
@@ -45,7 +56,14 @@ pub struct ApiRequest {
     pub query: String,
     /// The `Authorization` header.
     pub authorization: Option<String>,
+    /// The body.
+    pub body: Vec<u8>,
+    /// The API's own address, as it was asked at; none, where that says nothing of how providers reach it.
+    pub public_url: Option<String>,
 }
+
+/// The largest body that is taken of an operator, in bytes.
+const MAX_BODY: usize = 1024 * 1024;
 
 /// What the operator is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,6 +130,32 @@ impl From<tillwatch_platform::table::TableError> for Problem {
     }
 }
 
+impl From<ReplayError> for Problem {
+    fn from(error: ReplayError) -> Self {
+        match error {
+            ReplayError::OtherFilter(id) => {
+                let detail =
+                    format!("The replay `{id}` replays something else. Give this one another id, or none.");
+                Self::new(409, "other-replay", "The id is taken", detail)
+            }
+            ReplayError::Table(error) => Self::ours(&error),
+        }
+    }
+}
+
+impl From<Unconfigured> for Problem {
+    fn from(error: Unconfigured) -> Self {
+        match error {
+            Unconfigured::Refused(detail) => Self::new(422, "refused", "That can't be configured", detail),
+            Unconfigured::Conflict(detail) => {
+                Self::new(409, "conflict", "It contradicts what is there", detail)
+            }
+            Unconfigured::Missing(detail) => Self::not_found(detail),
+            error => Self::ours(&error),
+        }
+    }
+}
+
 impl From<Problem> for ApiAnswer {
     fn from(problem: Problem) -> Self {
         Self {
@@ -157,6 +201,14 @@ pub struct Console {
     pub clock: Arc<dyn Clock>,
     /// Who may use it.
     pub operators: Operators,
+    /// Connections, and what is said of them.
+    pub configuration: Configurator,
+    /// What the processor has read of connections, where it is in this process: it must not hold on to what was changed.
+    pub routing: Option<Arc<Routing>>,
+    /// Replays, and what judges rejected requests anew.
+    pub replays: Arc<Replays>,
+    /// What looks after webhook subscriptions.
+    pub subscriptions: Arc<Keeper>,
 }
 
 impl Console {
@@ -180,55 +232,44 @@ impl Console {
                 allow: None,
             });
         }
-        let known = matches!(
-            segments.as_slice(),
-            ["webhooks", "health"]
-                | ["webhooks", "deliveries", _]
-                | ["webhooks", "deliveries" | "retry", _, _]
-                | ["records", _, _, _]
-        );
-        if !known {
-            return Err(match segments.as_slice() {
-                ["webhooks", provider] => {
-                    let mut problem = unknown_provider(provider);
-                    if let (Some(known), "POST") =
-                        (tillwatch_providers::named(provider), request.method.as_str())
-                    {
-                        let detail =
-                            format!("Webhooks are taken at `/webhooks/{}`, to the letter.", known.name());
-                        problem = Problem::not_found(detail);
-                    } else if tillwatch_providers::named(provider).is_some() {
-                        problem = Problem::new(
-                            405,
-                            "method-not-allowed",
-                            "The method is not taken here",
-                            "Webhooks are sent by POST.",
-                        );
-                        problem.allow = Some("POST");
-                    }
-                    problem
-                }
-                _ => Problem::not_found("No such path. GET /openapi.json lists the paths there are."),
-            });
-        }
-        self.operators.admit(request.authorization.as_deref(), self.clock.now()).await?;
+        let room = Room::of(&segments).ok_or_else(|| no_path(request, &segments))?;
+        let who = self.operators.admit(request.authorization.as_deref(), self.clock.now()).await?;
         let query = Query::parse(&request.query)?;
-        match segments.as_slice() {
+        match room {
+            Room::Configuration => self.configuration_route(&who, request, &segments, &query).await,
+            Room::Connections => self.connections_route(&who, request, &segments, &query).await,
+            Room::Deliveries => self.deliveries_route(&who, request, &segments, &query).await,
+            Room::Logs => self.logs_route(&who, request, &query).await,
+            Room::Pauses => self.pauses_route(&who, request, &segments, &query).await,
+            Room::Replays => self.replays_route(&who, request, &segments, &query).await,
+            Room::Subscriptions => self.subscriptions_route(&who, request, &segments, &query).await,
+        }
+    }
+
+    async fn deliveries_route(
+        &self,
+        who: &Who,
+        request: &ApiRequest,
+        segments: &[&str],
+        query: &Query,
+    ) -> Result<ApiAnswer, Problem> {
+        match segments {
             ["webhooks", "health"] => {
                 only(request, "GET")?;
-                Ok(json(200, &self.health(&query).await?))
+                who.operator()?;
+                Ok(json(200, &self.health(query).await?))
             }
             ["webhooks", "deliveries", provider] => {
                 only(request, "GET")?;
-                Ok(json(200, &self.deliveries(listed_provider(provider)?, &query).await?))
+                Ok(json(200, &self.deliveries(who, listed_provider(provider)?, query).await?))
             }
             ["webhooks", "deliveries", provider, id] => {
                 only(request, "GET")?;
-                Ok(json(200, &self.delivery(listed_provider(provider)?, id).await?))
+                Ok(json(200, &self.delivery(who, listed_provider(provider)?, id).await?))
             }
             ["webhooks", "retry", provider, id] => {
                 only(request, "POST")?;
-                Ok(json(202, &self.retry(listed_provider(provider)?, id).await?))
+                Ok(json(202, &self.retry(who, listed_provider(provider)?, id).await?))
             }
             ["records", kind, provider, id] => {
                 only(request, "GET")?;
@@ -236,11 +277,11 @@ impl Console {
                     tillwatch_providers::named(provider).ok_or_else(|| unknown_provider(provider))?;
                 let kind = Kind::ALL.into_iter().find(|known| known.plural() == *kind).ok_or_else(|| {
                     let kind = clipped(kind);
-                    Problem::not_found(format!(
-                        "No records are called `{kind}`: payments, refunds or orders."
-                    ))
+                    let kinds: Vec<_> = Kind::ALL.iter().map(|kind| kind.plural()).collect();
+                    let kinds = kinds.join(", ");
+                    Problem::not_found(format!("No records are called `{kind}`. There are: {kinds}."))
                 })?;
-                Ok(json(200, &self.record(kind, provider.name(), id, &query).await?))
+                Ok(json(200, &self.record(who, kind, provider.name(), id, query).await?))
             }
             _ => Err(Problem::not_found("No such path.")),
         }
@@ -264,6 +305,54 @@ impl Console {
     }
 }
 
+/// Which file's a path is.
+#[derive(Clone, Copy)]
+enum Room {
+    Configuration,
+    Connections,
+    Deliveries,
+    Logs,
+    Pauses,
+    Replays,
+    Subscriptions,
+}
+
+impl Room {
+    fn of(segments: &[&str]) -> Option<Self> {
+        match segments {
+            _ if configuration::is_route(segments) => Some(Self::Configuration),
+            _ if connections::is_route(segments) => Some(Self::Connections),
+            _ if logs::is_route(segments) => Some(Self::Logs),
+            _ if pauses::is_route(segments) => Some(Self::Pauses),
+            _ if replays::is_route(segments) => Some(Self::Replays),
+            _ if subscriptions::is_route(segments) => Some(Self::Subscriptions),
+            ["webhooks", "health"]
+            | ["webhooks", "deliveries", _]
+            | ["webhooks", "deliveries" | "retry", _, _]
+            | ["records", _, _, _] => Some(Self::Deliveries),
+            _ => None,
+        }
+    }
+}
+
+/// Why there is nothing at a path. What looks like a webhook's is told how those are sent.
+fn no_path(request: &ApiRequest, segments: &[&str]) -> Problem {
+    let ["webhooks", name] = segments else {
+        return Problem::not_found("No such path. GET /openapi.json lists the paths there are.");
+    };
+    let Some(provider) = tillwatch_providers::named(name) else { return unknown_provider(name) };
+    if request.method == "POST" {
+        return Problem::not_found(format!(
+            "Webhooks are taken at `/webhooks/{}`, to the letter.",
+            provider.name()
+        ));
+    }
+    let detail = "Webhooks are sent by POST.";
+    let mut problem = Problem::new(405, "method-not-allowed", "The method is not taken here", detail);
+    problem.allow = Some("POST");
+    problem
+}
+
 fn only(request: &ApiRequest, method: &'static str) -> Result<(), Problem> {
     if request.method == method {
         return Ok(());
@@ -272,6 +361,30 @@ fn only(request: &ApiRequest, method: &'static str) -> Result<(), Problem> {
     let mut problem = Problem::new(405, "method-not-allowed", "The method is not taken here", detail);
     problem.allow = Some(method);
     Err(problem)
+}
+
+/// The body, if it is no larger than is taken.
+fn bounded(request: &ApiRequest) -> Result<&[u8], Problem> {
+    if request.body.len() <= MAX_BODY {
+        return Ok(&request.body);
+    }
+    let detail = "The body is larger than 1 MiB, the most that is taken here.";
+    Err(Problem::new(413, "too-large", "The body is too large", detail))
+}
+
+/// The body as JSON of that shape.
+fn body<T: serde::de::DeserializeOwned>(request: &ApiRequest) -> Result<T, Problem> {
+    let bytes = bounded(request)?;
+    let bytes = if bytes.is_empty() { b"{}".as_slice() } else { bytes };
+    serde_json::from_slice(bytes).map_err(|error| {
+        // Without the parser's own words: they may quote a secret.
+        let what = match error.classify() {
+            serde_json::error::Category::Data => "is JSON of another shape than this path takes",
+            _ => "is not JSON",
+        };
+        let detail = format!("The body {what}: line {}, column {}.", error.line(), error.column());
+        Problem::new(400, "bad-body", "The body makes no sense", detail)
+    })
 }
 
 fn unknown_provider(name: &str) -> Problem {
@@ -382,93 +495,6 @@ impl Query {
             .transpose()
             .map_err(|_| Problem::bad_parameter(name, "is a time such as 2026-11-23T23:00:00Z"))
     }
-}
-
-/// Who may use the API: whoever has one of the tokens in the secret.
-pub struct Operators {
-    secrets: Arc<dyn Secrets>,
-    secret: String,
-    known: Mutex<Option<Known>>,
-}
-
-/// What was read last: the tokens' digests, none if there were none to be had.
-struct Known {
-    tokens: Vec<[u8; 32]>,
-    at: Timestamp,
-}
-
-#[derive(Deserialize)]
-struct Tokens {
-    #[serde(default)]
-    tokens: Vec<SecretString>,
-}
-
-/// How long tokens are used without being read again.
-const TOKENS_KEPT: Duration = Duration::from_mins(1);
-/// How long it is believed that there are none: each reading costs money, and anyone may ask.
-const ABSENCE_KEPT: Duration = Duration::from_secs(1);
-/// A token that can be guessed is as good as none.
-const SHORT_TOKEN: usize = 16;
-
-impl Operators {
-    /// Those whose tokens are in the secret of this name: `{"tokens": ["…"]}`.
-    pub fn new(secrets: Arc<dyn Secrets>, secret: String) -> Self {
-        Self { secrets, secret, known: Mutex::default() }
-    }
-
-    async fn admit(&self, authorization: Option<&str>, now: Timestamp) -> Result<(), Problem> {
-        let refused = |detail: &str| Problem::new(401, "unauthorized", "Sign in first", detail);
-        let token = authorization
-            .and_then(|value| value.split_once(' '))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .map(|(_, token)| token.trim())
-            .ok_or_else(|| refused("Send the operator's token as `Authorization: Bearer TOKEN`."))?;
-        let given: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        let mut admitted = false;
-        for known in self.tokens(now).await? {
-            admitted |= bool::from(known.ct_eq(&given));
-        }
-        if admitted { Ok(()) } else { Err(refused("The token is not one of the operators'.")) }
-    }
-
-    async fn tokens(&self, now: Timestamp) -> Result<Vec<[u8; 32]>, Problem> {
-        let none = || Problem::ours(&"no operator's token is configured, or it can't be read");
-        let mut known = self.known.lock().await;
-        if let Some(Known { tokens, at }) = known.as_ref() {
-            let age = now.duration_since(*at).unsigned_abs();
-            if tokens.is_empty() && age < ABSENCE_KEPT {
-                return Err(none());
-            }
-            if !tokens.is_empty() && age < TOKENS_KEPT {
-                return Ok(tokens.clone());
-            }
-        }
-        let tokens = match self.secrets.read(&self.secret).await {
-            Ok(secret) => secret.map(|secret| digests(secret.expose_secret())).unwrap_or_default(),
-            Err(error) => {
-                tracing::error!(%error, "the operators' tokens could not be read");
-                known.take().map(|known| known.tokens).unwrap_or_default()
-            }
-        };
-        *known = Some(Known { tokens: tokens.clone(), at: now });
-        if tokens.is_empty() { Err(none()) } else { Ok(tokens) }
-    }
-}
-
-/// What is kept of the tokens in a secret. A blank one is none.
-fn digests(secret: &str) -> Vec<[u8; 32]> {
-    let Ok(Tokens { tokens }) = serde_json::from_str(secret) else { return Vec::new() };
-    let tokens = tokens.iter().map(|token| token.expose_secret().trim()).filter(|token| !token.is_empty());
-    tokens
-        .inspect(|token| {
-            if token.len() < SHORT_TOKEN {
-                tracing::warn!(
-                    "an operator's token is short enough to be guessed: `openssl rand -hex 32` makes one"
-                );
-            }
-        })
-        .map(|token| Sha256::digest(token.as_bytes()).into())
-        .collect()
 }
 
 #[cfg(test)]

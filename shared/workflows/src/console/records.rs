@@ -3,8 +3,11 @@
 use serde::Serialize;
 use tillwatch_domain::record::Seen;
 use tillwatch_domain::{Kind, Money, Record, RecordKey};
+use tillwatch_platform::connections::by_id;
+use tillwatch_providers::Provider;
 use utoipa::ToSchema;
 
+use super::operators::Who;
 use super::{Console, Problem, Query};
 
 /// An amount of money.
@@ -55,6 +58,10 @@ pub struct RecordView {
     pub reason: Option<String>,
     /// The number that people know it by.
     pub number: Option<String>,
+    /// An amount in major units of the account's currency, where the provider names none.
+    pub amount_major: Option<String>,
+    /// How much of it there is: a stock level.
+    pub quantity: Option<String>,
     /// Its steps from status to status, oldest first by the provider's order.
     pub history: Vec<HistoryEntry>,
     /// Every change that it has seen, oldest first by the provider's order.
@@ -117,6 +124,8 @@ impl RecordView {
             method: record.fields.method,
             reason: record.fields.reason,
             number: record.fields.number,
+            amount_major: record.fields.amount_major,
+            quantity: record.fields.quantity,
             provider: record.key.provider,
             id: record.key.id,
             account: record.account,
@@ -127,6 +136,7 @@ impl RecordView {
 impl Console {
     pub(super) async fn record(
         &self,
+        who: &Who,
         kind: Kind,
         provider: &str,
         id: &str,
@@ -142,6 +152,14 @@ impl Console {
         let key =
             RecordKey { provider: provider.to_owned(), scope: scope.to_owned(), kind, id: id.to_owned() };
         let stored = self.table.record(&key, true).await?.ok_or_else(none)?;
+        if *who != Who::Operator {
+            let record = &stored.record;
+            let renewed = tillwatch_providers::named(provider).is_some_and(Provider::renews_accounts);
+            let account = if renewed { by_id(&record.account) } else { record.account.clone() };
+            let routes = self.configuration.connections.routes(provider, &account).await?;
+            let home = tillwatch_domain::connection::choose(&routes, record.fields.location.as_deref());
+            home.filter(|home| who.may_see(&home.business)).ok_or_else(none)?;
+        }
         Ok(RecordView::of(stored.record))
     }
 }

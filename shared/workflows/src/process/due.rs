@@ -98,27 +98,30 @@ async fn release_one(
     if table.claim_due(&event, now_ms + CLAIM_MS).await? == Written::No {
         return Ok(0);
     }
-    send_again(queue, &event, event.attempts).await?;
+    send(queue, &event, event.attempts, false).await?;
     Ok(1)
 }
 
+/// Sends a kept event through the queue once more because an operator, or a replay, asks for it.
+pub(crate) async fn send_again(queue: &dyn Queue, event: &EventItem) -> Result<(), QueueError> {
+    send(queue, event, 0, true).await
+}
+
 /// Sends a kept event through the queue once more, as the request that it came in.
-pub(crate) async fn send_again(
-    queue: &dyn Queue,
-    event: &EventItem,
-    attempts: u32,
-) -> Result<(), QueueError> {
+async fn send(queue: &dyn Queue, event: &EventItem, attempts: u32, again: bool) -> Result<(), QueueError> {
     let refused = |cause: &str| QueueError { action: "send an event again", cause: cause.to_owned() };
     let envelope = Envelope {
         id: event.request_id.clone().try_into().map_err(|_| refused("it has no request id"))?,
         provider: event.provider.clone(),
         received_ms: event.received_ms,
-        verdict: Verdict::Accepted(event.key.ok_or_else(|| refused("it was never verified"))?),
+        verdict: Verdict::Accepted(event.key.clone().ok_or_else(|| refused("it was never verified"))?),
         size: event.size,
+        connection: event.connection.clone(),
         source: event.source.clone(),
         payload: Payload::from_table(&event.payload),
         attempts,
         kept: event.id == event.request_id,
+        again,
     };
     let message = Message::Request(envelope);
     let outgoing =

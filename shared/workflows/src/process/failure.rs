@@ -25,6 +25,8 @@ pub(super) enum Failure {
     UnknownProvider,
     #[error("record: {0}")]
     OtherAccount(#[from] OtherAccount),
+    #[error("connection: its account belongs to another connection than the one whose secret proved it")]
+    AnotherAccount,
     #[error("record: it was written by others each of {CONTENTIONS} times")]
     Contended,
     #[error("table: {0}")]
@@ -50,6 +52,7 @@ impl Failure {
             | Self::Parse(_)
             | Self::Unfit(_)
             | Self::OtherAccount(_)
+            | Self::AnotherAccount
             | Self::DeadLetter => false,
         }
     }

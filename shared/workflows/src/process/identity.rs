@@ -70,6 +70,8 @@ pub(super) fn unfit(event: &Event) -> Option<&'static str> {
             fields.method.as_ref(),
             fields.reason.as_ref(),
             fields.number.as_ref(),
+            fields.quantity.as_ref(),
+            fields.amount_major.as_ref(),
         ];
         if texts.into_iter().flatten().chain(fields.parts.keys()).any(|text| too_long(text)) {
             return Some("a record's field is longer than 512 bytes");
@@ -108,10 +110,11 @@ pub(super) fn item(
         occurred_ms: identity.occurred_at.map(Timestamp::as_millisecond),
         due_ms: None,
         request_id: envelope.id.to_string(),
-        key: match envelope.verdict {
-            Verdict::Accepted(key) => Some(key),
+        key: match &envelope.verdict {
+            Verdict::Accepted(key) => Some(key.clone()),
             Verdict::Rejected(_) => None,
         },
+        connection: envelope.connection.clone(),
         size: envelope.size,
         source: envelope.source.clone(),
         count: 1,

@@ -1,0 +1,5 @@
+//! The webhook function of PetPooja.
+
+fn main() -> Result<(), lambda_runtime::Error> {
+    tillwatch_functions::start::webhook("petpooja")
+}

@@ -1,0 +1,268 @@
+//! Calls to others' APIs: one client for all of them. It waits for nobody for long, reads no more than it asked for, follows
+//! no redirection, and goes nowhere but to public addresses: where a provider is reached may be a tenant's word, and must
+//! not become a way to what is near. Each call is one line in the log, without query, headers or body.
+//!
+//! Nothing on the webhooks' way uses it: it brings a second HTTP stack.
+
+mod public;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use http::header::{HeaderName, HeaderValue};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Method, Url};
+use secrecy::{ExposeSecret as _, SecretString};
+
+pub use public::is_public;
+
+/// How patient the client is, and where it may go.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// For a connection to be made.
+    pub connect: Duration,
+    /// For the whole answer.
+    pub whole: Duration,
+    /// The largest body that is read.
+    pub largest: usize,
+    /// Whether private addresses and plain HTTP are allowed: for tests, and on a developer's machine.
+    pub allow_private: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(3),
+            whole: Duration::from_secs(10),
+            largest: 1024 * 1024,
+            allow_private: false,
+        }
+    }
+}
+
+/// What is asked.
+#[derive(Debug)]
+pub struct Ask<'a> {
+    /// Whom, for the log.
+    pub provider: &'a str,
+    /// For what, for the log: the path with names in the place of ids.
+    pub endpoint: &'a str,
+    /// `GET`, `POST`, …
+    pub method: &'a str,
+    /// The whole URL.
+    pub url: &'a str,
+    /// The headers.
+    pub headers: Vec<(&'a str, &'a SecretString)>,
+    /// The body.
+    pub body: Option<&'a SecretString>,
+}
+
+/// What was answered, whatever its status, but for redirections.
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// Why there is no answer. Names the host and never the rest of the URL.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OutboundError {
+    /// The URL is none.
+    #[error("the URL is not one that can be called: check `base_url`")]
+    BadUrl,
+    /// It is not `https`.
+    #[error("{0} is not called without HTTPS: check `base_url`")]
+    Plain(String),
+    /// It is on this machine or this network.
+    #[error("{0} is not called: its address is not a public one. Check `base_url`")]
+    NotPublic(String),
+    /// It has no address.
+    #[error("{0} is not found: check `base_url` and the name service")]
+    NotFound(String),
+    /// Nobody listens, or the connection fails.
+    #[error("{0} can't be reached: check `base_url`, and that this machine may call out")]
+    Unreachable(String),
+    /// It took too long.
+    #[error("{0} did not answer in time: try again later")]
+    TimedOut(String),
+    /// It answered more than anyone reads.
+    #[error("{0} answered more than it should: check `base_url`")]
+    TooLarge(String),
+    /// It sends us elsewhere.
+    #[error("{0} sends us elsewhere ({1}), where nobody is followed: check `base_url`")]
+    Redirects(String, u16),
+    /// The connection broke, or what came is no HTTP.
+    #[error("the connection to {0} broke: try again later")]
+    Broken(String),
+    /// This side is broken.
+    #[error("no client could be made: {0}")]
+    NoClient(String),
+}
+
+impl OutboundError {
+    /// One word for the log.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::BadUrl => "bad_url",
+            Self::Plain(_) => "plain_http",
+            Self::NotPublic(_) => "not_public",
+            Self::NotFound(_) => "not_found",
+            Self::Unreachable(_) => "unreachable",
+            Self::TimedOut(_) => "timed_out",
+            Self::TooLarge(_) => "too_large",
+            Self::Redirects(..) => "redirects",
+            Self::Broken(_) => "broken",
+            Self::NoClient(_) => "no_client",
+        }
+    }
+}
+
+/// The client. Made when it is first used: reading the system's certificates takes time that a start may not have.
+pub struct Outbound {
+    limits: Limits,
+    client: OnceLock<Result<Client, String>>,
+}
+
+impl Outbound {
+    /// A client within these limits.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, client: OnceLock::new() }
+    }
+
+    /// Asks, once.
+    pub async fn ask(&self, ask: &Ask<'_>) -> Result<Answer, OutboundError> {
+        let began = Instant::now();
+        let url = ask.url.parse::<Url>().ok().filter(Url::has_host);
+        let host = url.as_ref().and_then(Url::host_str).unwrap_or_default().to_owned();
+        let answer = match url {
+            Some(url) => self.answer(ask, url, &host).await,
+            None => Err(OutboundError::BadUrl),
+        };
+        let (status, error) = match &answer {
+            Ok(answer) => (answer.status, ""),
+            Err(OutboundError::Redirects(_, status)) => (*status, "redirects"),
+            Err(error) => (0, error.kind()),
+        };
+        let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let Ask { provider, endpoint, method, .. } = ask;
+        tracing::info!(provider, method, host, path = endpoint, status, ms, error, "called");
+        answer
+    }
+
+    async fn answer(&self, ask: &Ask<'_>, url: Url, host: &str) -> Result<Answer, OutboundError> {
+        let named = || host.to_owned();
+        if url.scheme() != "https" && !(self.limits.allow_private && url.scheme() == "http") {
+            return Err(OutboundError::Plain(named()));
+        }
+        // An address in the URL itself is not resolved, and so not seen by the resolver.
+        let literal: Option<IpAddr> = host.trim_start_matches('[').trim_end_matches(']').parse().ok();
+        if literal.is_some_and(|address| !self.limits.allow_private && !is_public(address)) {
+            return Err(OutboundError::NotPublic(named()));
+        }
+        let method = Method::from_bytes(ask.method.as_bytes()).map_err(|_| OutboundError::BadUrl)?;
+        let mut request = self.client()?.request(method, url);
+        for (name, value) in &ask.headers {
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| OutboundError::BadUrl)?;
+            // A secret with a line break in it, most likely.
+            let mut value = HeaderValue::from_str(value.expose_secret().trim())
+                .map_err(|_| OutboundError::NoClient(format!("the header `{name}` has no usable value")))?;
+            value.set_sensitive(true);
+            request = request.header(name, value);
+        }
+        if let Some(body) = ask.body {
+            request = request.body(body.expose_secret().to_owned());
+        }
+        let mut response = request.send().await.map_err(|error| failed(&error, host))?;
+        let status = response.status().as_u16();
+        if response.status().is_redirection() {
+            return Err(OutboundError::Redirects(named(), status));
+        }
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let headers = response.headers().iter().map(|(name, value)| (name.to_string(), text(value)));
+        let headers = headers.collect();
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| failed(&error, host))? {
+            if body.len() + chunk.len() > self.limits.largest {
+                return Err(OutboundError::TooLarge(named()));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status, headers, body })
+    }
+
+    fn client(&self) -> Result<&Client, OutboundError> {
+        let made = self.client.get_or_init(|| self.made().map_err(|error| error.without_url().to_string()));
+        made.as_ref().map_err(|cause| OutboundError::NoClient(cause.clone()))
+    }
+
+    fn made(&self) -> Result<Client, reqwest::Error> {
+        // Fails when it was done before, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Client::builder()
+            .user_agent(concat!("tillwatch/", env!("CARGO_PKG_VERSION")))
+            .redirect(Policy::none())
+            .no_proxy()
+            .connect_timeout(self.limits.connect)
+            .timeout(self.limits.whole)
+            .pool_idle_timeout(Duration::from_secs(30))
+            .dns_resolver(Arc::new(PublicOnly { allow_private: self.limits.allow_private }))
+            .build()
+    }
+}
+
+/// Resolves names to public addresses alone. What is checked is what is connected to: a name that changes its address in
+/// between gains nothing.
+struct PublicOnly {
+    allow_private: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("not a public address")]
+struct NotPublic;
+
+#[derive(Debug, thiserror::Error)]
+#[error("no address")]
+struct Unresolved;
+
+impl Resolve for PublicOnly {
+    fn resolve(&self, name: Name) -> Resolving {
+        let allow_private = self.allow_private;
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await.map_err(|_| Unresolved)?;
+            let found: Vec<SocketAddr> = found.collect();
+            if !allow_private && found.iter().any(|address| !is_public(address.ip())) {
+                return Err(NotPublic.into());
+            }
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
+}
+
+fn failed(error: &reqwest::Error, host: &str) -> OutboundError {
+    let host = host.to_owned();
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(cause) = source {
+        if cause.is::<NotPublic>() {
+            return OutboundError::NotPublic(host);
+        }
+        if cause.is::<Unresolved>() {
+            return OutboundError::NotFound(host);
+        }
+        source = cause.source();
+    }
+    if error.is_timeout() {
+        OutboundError::TimedOut(host)
+    } else if error.is_connect() {
+        OutboundError::Unreachable(host)
+    } else {
+        OutboundError::Broken(host)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+//! What people and configurations know of a provider: its name, how it signs in, and what must and may be said of a
+//! connection to it.
+
+use serde::Serialize;
+
+/// A provider's entry in the catalogue.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct About {
+    /// The name that people read: `PayPal Zettle`.
+    pub label: &'static str,
+    /// Where its API is reached, if that is the same for everyone.
+    pub base_url: Option<&'static str>,
+    /// How our calls to it are authenticated.
+    pub authentication: Authentication,
+    /// Settings whose values are ids by which a webhook finds its connection: merchant, shop, account, restaurant.
+    pub accounts: &'static [&'static str],
+    /// Settings whose values are ids of a place inside an account, for accounts that several locations share.
+    pub places: &'static [&'static str],
+    /// What may be said of a connection, beside what may be said of every one ([`COMMON`]).
+    pub settings: &'static [Setting],
+}
+
+/// How calls to a provider are authenticated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Authentication {
+    /// An access token that OAuth gives out and renews.
+    Oauth,
+    /// A key that is valid until it is taken away.
+    Key,
+    /// A name and a password.
+    Basic,
+}
+
+/// One thing that may be said of a connection.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Setting {
+    /// Its name in a configuration.
+    pub name: &'static str,
+    /// What it is, in a few words.
+    pub about: &'static str,
+    /// What its value looks like.
+    pub kind: SettingKind,
+    /// Whether a connection can't do without it.
+    pub required: bool,
+    /// The value that it has where nothing is said.
+    pub default: Option<&'static str>,
+}
+
+/// What a setting's value looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SettingKind {
+    /// Any text.
+    Text,
+    /// Text that is sealed in the vault and never shown again.
+    Secret,
+    /// The secret that the connection's webhooks are signed with; sealed too, and what webhook functions may open.
+    SigningKey,
+    /// The secret in the connection's webhook URL, or its channel's token; as above.
+    UrlKey,
+    /// An `https` URL.
+    Url,
+    /// A whole number.
+    Number,
+    /// `true` or `false`.
+    Flag,
+}
+
+impl Setting {
+    /// A setting that a connection can't do without.
+    pub const fn required(name: &'static str, kind: SettingKind, about: &'static str) -> Self {
+        Self { name, about, kind, required: true, default: None }
+    }
+
+    /// A setting that may be left out.
+    pub const fn optional(name: &'static str, kind: SettingKind, about: &'static str) -> Self {
+        Self { name, about, kind, required: false, default: None }
+    }
+
+    /// A setting that may be left out, with what it is then.
+    #[must_use]
+    pub const fn with_default(self, value: &'static str) -> Self {
+        Self { default: Some(value), ..self }
+    }
+}
+
+/// What may be said of a connection to any provider.
+pub const COMMON: &[Setting] = &[
+    Setting::optional("signing_key", SettingKind::SigningKey, "signs this connection's webhooks alone"),
+    Setting::optional("url_key", SettingKind::UrlKey, "the secret in this connection's webhook URL"),
+    Setting::optional("base_url", SettingKind::Url, "where its API is reached, if not where everyone's is"),
+    Setting::optional("events", SettingKind::Text, "the events to subscribe to, with commas between them"),
+    Setting::optional(
+        "auto_repair_subscriptions",
+        SettingKind::Flag,
+        "mend a subscription that was disabled or deleted",
+    )
+    .with_default("true"),
+    Setting::optional("sync_menu", SettingKind::Flag, "keep the menu in step").with_default("false"),
+    Setting::optional("auto_process_orders", SettingKind::Flag, "push orders without asking")
+        .with_default("false"),
+    Setting::optional(
+        "fallback_to_whatsapp",
+        SettingKind::Flag,
+        "send an order by WhatsApp when it can't be pushed",
+    )
+    .with_default("false"),
+];
+
+impl About {
+    /// The setting of that name.
+    pub fn setting(&self, name: &str) -> Option<&'static Setting> {
+        self.settings.iter().chain(COMMON).find(|setting| setting.name == name)
+    }
+}

@@ -1,0 +1,8 @@
+//! Loyverse's signature header.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| tillwatch_fuzz::signature(
+    &tillwatch_providers::loyverse::Loyverse,
+    "x-loyverse-signature",
+    input
+));

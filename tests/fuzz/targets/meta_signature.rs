@@ -1,0 +1,8 @@
+//! Meta's signature header.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| tillwatch_fuzz::signature(
+    &tillwatch_providers::meta::Meta,
+    "x-hub-signature-256",
+    input
+));
