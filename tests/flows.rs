@@ -9,6 +9,7 @@ mod flows {
     mod connections;
     mod counting;
     mod faults;
+    mod interrupted;
     mod metrics;
     mod own_secrets;
     mod pausing;
@@ -16,5 +17,6 @@ mod flows {
     mod releasing;
     mod replaying;
     mod taking_effect;
+    mod tenants;
     mod time_out;
 }

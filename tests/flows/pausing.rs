@@ -131,6 +131,7 @@ async fn events_of_an_unknown_account_take_effect_when_its_connection_appears() 
         role: Role::Primary,
         settings: BTreeMap::default(),
         sealed: BTreeSet::default(),
+        configured: None,
         automatic: false,
     };
     let replays = world.stack().replays();

@@ -23,6 +23,7 @@ pub fn connection(id: &str, provider: &str, accounts: &[&str]) -> Connection {
         role: Role::Primary,
         settings: std::collections::BTreeMap::new(),
         sealed: std::collections::BTreeSet::new(),
+        configured: None,
         automatic: false,
     }
 }

@@ -82,6 +82,9 @@ pub struct Connection {
     /// Whether its events take effect.
     #[serde(default)]
     pub state: State,
+    /// What the configuration says of that. What an operator does about it afterwards holds until this is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configured: Option<State>,
     /// What it is to its location.
     #[serde(default)]
     pub role: Role,

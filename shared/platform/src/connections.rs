@@ -6,7 +6,7 @@
 //! | a provider's settings | `V#<provider>` | `D` | the same |
 //! | a connection's webhook subscriptions | `U#<connection>`, `U#<provider>` | `D` | the same |
 //! | what events find | `A#<provider>#<account>`, `A#<provider>#@<connection>` | `<connection>` | the connection's state, role, place |
-//! | what webhook functions read | `W#<provider>#c#<connection>`, `W#<provider>#a#<account>` | `<connection>` | its sealed webhook secrets |
+//! | what webhook functions read | `W#<provider>#c#<connection>`, `W#<provider>#a#<account>` | `<connection>` | its sealed webhook secrets `s`; of its own also which writing `n` it is, and `pd` while that is unfinished |
 //! | sealed tokens | `S#<connection>` | `S` | |
 //! | a provider's pause | `P#<provider>` | `P` | |
 //! | what becomes of unknown accounts | `M` | `M` | |
@@ -28,6 +28,7 @@ use serde::de::DeserializeOwned;
 use tillwatch_domain::{Connection, Role, Routed, State};
 use tokio::sync::{Mutex, MutexGuard};
 
+use crate::entropy;
 use crate::table::item::{Reader, conditional, number, text};
 use crate::table::schema::LISTED_BY_KIND;
 use crate::table::{Item, TableError, Written};
@@ -128,14 +129,31 @@ pub struct Connections {
 /// How many writers of this process can be at work on different connections.
 const WRITERS: usize = 256;
 
-/// Over what a connection's sealed webhook settings are written.
-#[derive(Clone, Copy)]
-enum Over<'a> {
-    /// Over whatever is there.
-    Anything,
-    /// Only over these, or where there are none.
-    Sealed(Option<&'a str>),
+/// What is kept of how a connection is found by its own URL, as it is now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OwnRoute {
+    /// Its own webhook settings, sealed.
+    pub sealed: Option<String>,
+    /// The accounts that it was made found by last.
+    pub accounts: Vec<String>,
+    /// Whether somebody began to change how it is found, and has not come to its end.
+    pub is_unfinished: bool,
+    /// Which writing that was; none, if there was none.
+    writing: Option<String>,
 }
+
+/// A change of how a connection is found that has begun.
+#[derive(Debug)]
+pub struct Routing {
+    item: Item,
+    writing: String,
+}
+
+/// The longest keys that `DynamoDB` takes, in bytes: nothing is found by longer ones.
+const LONGEST_PARTITION: usize = 2048;
+const LONGEST_SORT: usize = 1024;
+
+const WRITE_ROUTE: &str = "write how a webhook finds its connection";
 
 fn webhook_partition(provider: &str, by: &By) -> String {
     match by {
@@ -179,6 +197,9 @@ impl Connections {
     }
 
     async fn get(&self, action: &'static str, pk: &str, sk: &str) -> Result<Option<Item>, TableError> {
+        if pk.len() > LONGEST_PARTITION || sk.len() > LONGEST_SORT {
+            return Ok(None);
+        }
         let get = self.client.get_item().table_name(&self.table);
         let get = get.key("pk", text(pk)).key("sk", text(sk)).consistent_read(true);
         Ok(get.send().await.map_err(TableError::new(action))?.item)
@@ -198,6 +219,9 @@ impl Connections {
     async fn query(&self, action: &'static str, pk: String, anew: bool) -> Result<Vec<Item>, TableError> {
         let mut items = Vec::new();
         let mut from = None;
+        if pk.len() > LONGEST_PARTITION {
+            return Ok(items);
+        }
         loop {
             let query = self.client.query().table_name(&self.table).consistent_read(anew);
             let query =
@@ -280,6 +304,9 @@ impl Connections {
         after: &str,
         limit: i32,
     ) -> Result<(Vec<Item>, bool), TableError> {
+        if after.len() > LONGEST_SORT {
+            return Ok((Vec::new(), false));
+        }
         let query = self
             .client
             .query()
@@ -342,85 +369,113 @@ impl Connections {
         let items = self.query(action, webhook_partition(provider, by), false).await?;
         let route = |item: &Item| {
             let reader = Reader { action, item };
-            let accounts = item.get("ac").and_then(|list| list.as_l().ok());
-            let accounts = accounts.into_iter().flatten().filter_map(|value| value.as_s().ok().cloned());
             Ok(WebhookRoute {
                 connection: reader.must("sk", reader.text("sk"))?.to_owned(),
-                accounts: accounts.collect(),
+                accounts: accounts_of(item),
                 sealed: reader.text("s").map(str::to_owned),
             })
         };
         items.iter().map(route).collect()
     }
 
-    /// Makes a connection's webhooks and events find it, and those of `before`, its former self, no longer do.
+    /// How a connection is found by its own URL, as it is now.
+    pub async fn own_route(&self, provider: &str, id: &str) -> Result<OwnRoute, TableError> {
+        let action = "read how a connection is found";
+        let pk = webhook_partition(provider, &By::Connection(id.to_owned()));
+        let Some(item) = self.get(action, &pk, id).await? else { return Ok(OwnRoute::default()) };
+        let reader = Reader { action, item: &item };
+        Ok(OwnRoute {
+            sealed: reader.text("s").map(str::to_owned),
+            accounts: accounts_of(&item),
+            is_unfinished: reader.text("pd").is_some(),
+            writing: reader.text("n").map(str::to_owned),
+        })
+    }
+
+    /// Makes a connection's webhooks and events find it, and those of `before`, its former self, no longer do, whatever
+    /// is there.
     pub async fn route(
         &self,
         before: Option<&Connection>,
         connection: &Connection,
         sealed_webhook: Option<&str>,
     ) -> Result<(), TableError> {
-        let routed = self.routed(before, connection, sealed_webhook, Over::Anything).await;
-        self.changes.fetch_add(1, Ordering::SeqCst);
-        routed.map(|_| ())
-    }
-
-    /// The same, if the sealed webhook settings are still those that were read (`over`): else somebody else's secret would
-    /// be lost. If they are not, it is to be done again with what is there now.
-    pub async fn route_over(
-        &self,
-        before: Option<&Connection>,
-        connection: &Connection,
-        sealed_webhook: Option<&str>,
-        over: Option<&str>,
-    ) -> Result<Written, TableError> {
-        let routed = self.routed(before, connection, sealed_webhook, Over::Sealed(over)).await;
+        let former = before.map(|before| before.accounts.clone()).unwrap_or_default();
+        let own = webhook_item(connection, sealed_webhook, &By::Connection(connection.id.clone()));
+        let routed = async {
+            self.route_accounts(&former, connection, sealed_webhook).await?;
+            self.put(WRITE_ROUTE, own).await
+        };
+        let routed = routed.await;
         self.changes.fetch_add(1, Ordering::SeqCst);
         routed
     }
 
-    async fn routed(
+    /// The same, if nobody else has written it since it was read (`over`): else somebody else's change would be lost; none,
+    /// if somebody has, and it is to be done again with what is there now. It stays unfinished until it is said to be done
+    /// ([`Connections::routed`]), so that whoever ends in between is noticed.
+    pub async fn route_over(
         &self,
-        before: Option<&Connection>,
+        former: &[String],
         connection: &Connection,
         sealed_webhook: Option<&str>,
-        over: Over<'_>,
+        over: &OwnRoute,
+    ) -> Result<Option<Routing>, TableError> {
+        let item = webhook_item(connection, sealed_webhook, &By::Connection(connection.id.clone()));
+        let routing = Routing { item, writing: hex::encode(entropy::bytes::<8>()) };
+        let begun = self.put_own(&routing, true, over.writing.as_deref()).await?;
+        if begun == Written::No {
+            return Ok(None);
+        }
+        let mut all = over.accounts.clone();
+        all.extend_from_slice(former);
+        let routed = self.route_accounts(&all, connection, sealed_webhook).await;
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        routed.map(|()| Some(routing))
+    }
+
+    /// Says that a change of how a connection is found, and what it was made for, is done. Whether it still is the last
+    /// one: somebody else's that came between is done by them.
+    pub async fn routed(&self, routing: &Routing) -> Result<Written, TableError> {
+        self.put_own(routing, false, Some(&routing.writing)).await
+    }
+
+    async fn put_own(
+        &self,
+        routing: &Routing,
+        is_unfinished: bool,
+        over: Option<&str>,
     ) -> Result<Written, TableError> {
-        if let Some(before) = before {
-            for account in before.accounts.iter().filter(|account| !connection.accounts.contains(account)) {
-                self.unroute_account(&before.provider, account, &before.id).await?;
-            }
+        let mut item = routing.item.clone();
+        item.insert("n".to_owned(), text(&routing.writing));
+        if is_unfinished {
+            item.insert("pd".to_owned(), text("1"));
         }
-        let Connection { id, provider, .. } = connection;
-        let accounts = AttributeValue::L(connection.accounts.iter().map(text).collect());
-        let mut webhook = Item::from([("sk".to_owned(), text(id)), ("ac".to_owned(), accounts)]);
-        if let Some(sealed) = sealed_webhook {
-            webhook.insert("s".to_owned(), text(sealed));
-        }
-        let action = "write how a webhook finds its connection";
-        let item_of = |by| {
-            let mut item = webhook.clone();
-            item.insert("pk".to_owned(), text(webhook_partition(provider, &by)));
-            item
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
+        let put = match over {
+            None => put.condition_expression("attribute_not_exists(n)"),
+            Some(over) => put.condition_expression("n = :n").expression_attribute_values(":n", text(over)),
         };
+        conditional(put.send().await.map_err(TableError::new(WRITE_ROUTE)))
+    }
+
+    /// Has the connection found by its accounts, and by none of the `former` ones that it has no more.
+    async fn route_accounts(
+        &self,
+        former: &[String],
+        connection: &Connection,
+        sealed: Option<&str>,
+    ) -> Result<(), TableError> {
+        let former: BTreeSet<_> =
+            former.iter().filter(|former| !connection.accounts.contains(former)).collect();
+        for account in former {
+            self.unroute_account(&connection.provider, account, &connection.id).await?;
+        }
         // Together: each is a write of its own, and waits for the disk or the network as long as all of them.
         let accounts = connection.accounts.iter().map(|account| By::Account(account.clone()));
-        try_join_all(accounts.map(|by| self.put(action, item_of(by)))).await?;
-        // The one that is read before a change is written last: until then the change is still to be made.
-        let of_itself = item_of(By::Connection(id.clone()));
-        let put = self.client.put_item().table_name(&self.table).set_item(Some(of_itself));
-        let put = match over {
-            Over::Anything => put,
-            Over::Sealed(None) => put.condition_expression("attribute_not_exists(s)"),
-            Over::Sealed(Some(sealed)) => {
-                put.condition_expression("s = :s").expression_attribute_values(":s", text(sealed))
-            }
-        };
-        let written = conditional(put.send().await.map_err(TableError::new(action)))?;
-        if written == Written::Yes {
-            self.route_events(connection).await?;
-        }
-        Ok(written)
+        let items = accounts.map(|by| webhook_item(connection, sealed, &by));
+        try_join_all(items.map(|item| self.put(WRITE_ROUTE, item))).await?;
+        self.route_events(connection).await
     }
 
     /// Makes a connection's events find it as it is now; how its webhooks are proved stays as it is.
@@ -553,6 +608,26 @@ impl Connections {
 /// What stands for an account where the connection itself is known.
 pub fn by_id(connection: &str) -> String {
     format!("@{connection}")
+}
+
+/// How a webhook finds a connection.
+fn webhook_item(connection: &Connection, sealed: Option<&str>, by: &By) -> Item {
+    let Connection { id, provider, accounts, .. } = connection;
+    let accounts = AttributeValue::L(accounts.iter().map(text).collect());
+    let mut item = Item::from([
+        ("pk".to_owned(), text(webhook_partition(provider, by))),
+        ("sk".to_owned(), text(id)),
+        ("ac".to_owned(), accounts),
+    ]);
+    if let Some(sealed) = sealed {
+        item.insert("s".to_owned(), text(sealed));
+    }
+    item
+}
+
+fn accounts_of(item: &Item) -> Vec<String> {
+    let accounts = item.get("ac").and_then(|list| list.as_l().ok());
+    accounts.into_iter().flatten().filter_map(|value| value.as_s().ok().cloned()).collect()
 }
 
 fn listed_under(kind: Kind, group: &str) -> String {

@@ -176,6 +176,11 @@ impl Vault {
         if now.duration_since(at).unsigned_abs() < FRESH {
             return Ok(ring);
         }
+        self.ring_now(now).await
+    }
+
+    /// The ring as it is at this moment: for who must know that an older key seals nothing any more.
+    pub async fn ring_now(&self, now: Timestamp) -> Result<Arc<KeyRing>, VaultError> {
         let ring = Arc::new(Self::read(&*self.secrets, &self.name).await?);
         *self.ring.lock().unwrap_or_else(PoisonError::into_inner) = (Arc::clone(&ring), now);
         Ok(ring)

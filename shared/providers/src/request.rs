@@ -10,7 +10,7 @@ use tillwatch_domain::Cause;
 
 use crate::call::encoded;
 use crate::fingerprint::Fingerprints;
-use crate::form::{Form, percent_decoded};
+use crate::form::percent_decoded;
 use crate::settings::Proof;
 use crate::{Failure, OpenSecret, Provider, Settings};
 
@@ -230,9 +230,13 @@ fn is_key(pair: &str) -> bool {
 
 /// Whether whoever wrote that may have meant the open secret: it is not taken for one, and is not kept either.
 fn may_be_key(pair: &str) -> bool {
-    let is_meant = |name: &str| name.trim().eq_ignore_ascii_case(KEY);
-    let read = Form::read(pair.as_bytes());
-    is_key(pair) || read.is_some_and(|form| form.sorted().iter().any(|(name, _)| is_meant(name)))
+    let name = pair.split_once('=').map_or(pair, |(name, _)| name);
+    let decoded = percent_decoded(name);
+    decoded
+        .as_deref()
+        .unwrap_or(name)
+        .trim_matches(|sign: char| sign.is_whitespace() || sign == '+')
+        .eq_ignore_ascii_case(KEY)
 }
 
 /// The open secrets that a request carries. More than one is one too many, and the module says so.

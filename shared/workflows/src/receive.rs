@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tillwatch_domain::connection::is_id;
 use tillwatch_domain::{Cause, RequestId};
 use tillwatch_platform::clock::Clock;
 use tillwatch_platform::connections::By;
@@ -323,6 +324,10 @@ impl Receiver {
     }
 
     async fn found(&self, by: &By, basis: Basis<'_>) -> Result<Arc<Vec<Own>>, Unjudged> {
+        // Whatever stands in a URL: no connection can have it for its id, and no key of the table may be that long.
+        if matches!(by, By::Connection(id) if !is_id(id)) {
+            return Ok(Arc::default());
+        }
         self.own.of(by, basis.anew, basis.now).await.map_err(|error| match error {
             NoOwnSettings::Table(_) | NoOwnSettings::Vault(_, VaultError::Secrets(_)) => {
                 Unjudged::Unavailable(error.to_string())

@@ -219,6 +219,7 @@ impl Routing {
             role: Role::Primary,
             settings: std::collections::BTreeMap::new(),
             sealed: std::collections::BTreeSet::new(),
+            configured: None,
             automatic: true,
         };
         let id = &connection.id;

@@ -144,34 +144,48 @@ struct RingRotated {
 
 #[derive(Deserialize)]
 struct Resealed {
-    resealed: u64,
+    #[serde(rename = "resealed")]
+    count: u64,
+    unopenable: Vec<String>,
     next: Option<String>,
 }
 
 pub(super) async fn vault(args: &VaultArgs) -> Result<ExitCode, Error> {
     match &args.action {
-        VaultAction::NewRing => output::line(KeyRing::generate())?,
+        VaultAction::NewRing => {
+            output::line(KeyRing::generate())?;
+            Ok(ExitCode::SUCCESS)
+        }
         VaultAction::Rotate(args) => {
             let api = Api::new(&args.stack)?;
             let rotated: RingRotated = api.post(&["vault", args.ring.name(), "rotate"], &[], b"{}").await?;
             output::line(format_args!("The key {} seals from now on.", printable(&rotated.key)))?;
-            reseal(&api, args.ring).await?;
+            reseal(&api, args.ring).await
         }
-        VaultAction::Reseal(args) => reseal(&Api::new(&args.stack)?, args.ring).await?,
+        VaultAction::Reseal(args) => reseal(&Api::new(&args.stack)?, args.ring).await,
     }
-    Ok(ExitCode::SUCCESS)
 }
 
-async fn reseal(api: &Api, ring: Ring) -> Result<(), Error> {
-    let (mut resealed, mut cursor) = (0, None::<String>);
+async fn reseal(api: &Api, ring: Ring) -> Result<ExitCode, Error> {
+    let (mut resealed, mut unopenable, mut cursor) = (0, Vec::new(), None::<String>);
     loop {
         let query: Vec<_> = cursor.as_deref().map(|cursor| ("cursor", cursor)).into_iter().collect();
         let done: Resealed = api.post(&["vault", ring.name(), "reseal"], &query, b"{}").await?;
-        resealed += done.resealed;
+        resealed += done.count;
+        unopenable.extend(done.unopenable);
         cursor = done.next;
-        if cursor.is_none() {
-            output::line(format_args!("Sealed anew: {resealed} connections' secrets."))?;
-            return Ok(());
+        if cursor.is_some() {
+            continue;
         }
+        output::line(format_args!("Sealed anew: {resealed} connections' secrets."))?;
+        if unopenable.is_empty() {
+            return Ok(ExitCode::SUCCESS);
+        }
+        let all: Vec<_> = unopenable.iter().map(|id| printable(id)).collect();
+        output::line(format_args!(
+            "Not opened: {}. Put the key that sealed them back on the ring, or configure their secrets anew.",
+            all.join(", ")
+        ))?;
+        return Ok(ExitCode::FAILURE);
     }
 }

@@ -41,12 +41,13 @@ pub(super) async fn open(
     for ring in RINGS {
         let store: Arc<dyn Secrets> = Arc::clone(secrets) as Arc<dyn Secrets>;
         let vault = Vault::open(store, ring.to_owned(), now).await?;
-        if let Some(sealed) = sealed(ring) {
-            // It says nothing but that the ring is the one.
-            if vault.ring().open(ring, sealed).is_err() {
-                return Err(lost(ring, "is another than the one that sealed what is kept here").into());
-            }
-        } else {
+        let known = sealed(ring);
+        // It says nothing but that the ring is the one.
+        if known.is_some_and(|sealed| vault.ring().open(ring, sealed).is_err()) {
+            return Err(lost(ring, "is another than the one that sealed what is kept here").into());
+        }
+        // By the newest key, so that an older one may go.
+        if known.is_none_or(|sealed| !vault.ring().is_current(sealed)) {
             let trial = vault.ring().seal(ring, &TRIAL.to_owned().into());
             connections.put_sealed_trial(ring, &trial).await?;
         }

@@ -19,9 +19,9 @@ mod store;
 
 pub use check::{Written, check, check_as_written};
 pub use keys::{KeyKind, KeyView};
-pub use locations::Says;
+pub use locations::{Prepared, Said, Says, Told};
 pub use mistake::{Mistake, Part, Path, Segment, Severity};
 pub use names::{did_you_mean, listed};
 pub use resolve::{Resolved, in_force, resolve};
 pub use rotate::{Issued, Resealed, Rotated, Rotation};
-pub use store::{Change, Configurator, Opened, StoredLocation, Unconfigured, tokens_for};
+pub use store::{CONTENTIONS, Change, Configurator, Opened, StoredLocation, Unconfigured, tokens_for};

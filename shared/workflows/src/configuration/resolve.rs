@@ -80,6 +80,7 @@ pub fn resolve(
         accounts,
         place: of(about.places).into_iter().next(),
         state: settings.state,
+        configured: Some(settings.state),
         role: settings.role,
         settings: shown,
         sealed,

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tillwatch_domain::Connection;
-use tillwatch_platform::connections::{By, Kind};
+use tillwatch_platform::connections::{Kind, Stored};
 use tillwatch_platform::entropy;
 use tillwatch_platform::table::Written;
 use tillwatch_providers::{Provider, Settings};
@@ -15,6 +15,8 @@ use utoipa::ToSchema;
 
 use super::keys::{self, KeyKind, KeyView};
 use super::store::{CONTENTIONS, Configurator, Opened, Unconfigured};
+use crate::own_settings::sealed_for;
+use crate::subscriptions::Subscribed;
 
 /// How many connections of a provider are looked at before sealing anew answers.
 const RESEALED_AT_ONCE: i32 = 100;
@@ -58,6 +60,8 @@ pub struct Rotated {
 pub struct Resealed {
     /// How many connections' secrets were sealed anew.
     pub resealed: u32,
+    /// The connections whose secrets can't be opened: the key that sealed them is not on the ring, or they are damaged.
+    pub unopenable: Vec<String>,
     /// Pass it as `cursor` to go on; null, when all was looked at.
     pub next: Option<String>,
 }
@@ -65,19 +69,30 @@ pub struct Resealed {
 impl Configurator {
     /// Seals anew what older keys of a ring sealed, of some connections after `after`, which is `provider/id`.
     pub async fn reseal(&self, tokens: bool, after: &str, now: Timestamp) -> Result<Resealed, Unconfigured> {
+        // As it is at this moment: what is left sealed with an older key would be lost with it.
+        let vault = if tokens { &self.token_vault } else { &self.webhook_vault };
+        vault.ring_now(now).await?;
         let (from, id) = after.split_once('/').unwrap_or(("", ""));
         let later = |provider: &&&dyn Provider| from.is_empty() || provider.name() >= from;
         let mut providers: Vec<_> = tillwatch_providers::ALL.iter().filter(later).copied().collect();
         providers.sort_by_key(|provider| provider.name());
-        let mut done = Resealed { resealed: 0, next: None };
+        let mut done = Resealed { resealed: 0, unopenable: Vec::new(), next: None };
         for provider in providers {
             let after = if provider.name() == from { id } else { "" };
             let (connections, more) = self
                 .connections
                 .documents::<Connection>(Kind::Connection, provider.name(), after, RESEALED_AT_ONCE)
                 .await?;
+            if after.is_empty() && !tokens {
+                let shared = format!("provider:{}", provider.name());
+                done.resealed += u32::from(self.reseal_subscriptions(&shared, now).await?);
+            }
             for connection in &connections {
-                done.resealed += u32::from(self.reseal_one(connection, tokens, now).await?);
+                match self.reseal_one(connection, tokens, now).await {
+                    Ok(is_done) => done.resealed += u32::from(is_done),
+                    Err(Unconfigured::Vault(_)) => done.unopenable.push(connection.id.clone()),
+                    Err(error) => return Err(error),
+                }
             }
             if let Some(last) = connections.last().filter(|_| more) {
                 done.next = Some(format!("{}/{}", provider.name(), last.id));
@@ -96,15 +111,44 @@ impl Configurator {
         if tokens {
             return self.reseal_tokens(connection, now).await;
         }
+        let of_subscriptions = self.reseal_subscriptions(&connection.id, now).await?;
         let ring = self.webhook_vault.fresh_ring(now).await?;
-        let by = By::Connection(connection.id.clone());
-        let routes = self.connections.webhook_routes(&connection.provider, &by).await?;
-        let is_old = |sealed: &String| !ring.is_current(sealed);
-        if !routes.iter().filter_map(|route| route.sealed.as_ref()).any(is_old) {
-            return Ok(false);
+        let route = self.connections.own_route(&connection.provider, &connection.id).await?;
+        if route.sealed.is_none_or(|sealed| ring.is_current(&sealed)) && !route.is_unfinished {
+            return Ok(of_subscriptions);
         }
         self.update(&connection.id, now, |_, _| {}).await?;
         Ok(true)
+    }
+
+    /// Seals anew what subscriptions are signed with.
+    async fn reseal_subscriptions(&self, id: &str, now: Timestamp) -> Result<bool, Unconfigured> {
+        let ring = self.webhook_vault.fresh_ring(now).await?;
+        for _ in 0..CONTENTIONS {
+            let stored = self.connections.document::<Subscribed>(Kind::Subscription, id).await?;
+            let Some(Stored { mut document, revision }) = stored else { return Ok(false) };
+            let mut is_old = false;
+            for sealed in document
+                .items
+                .iter_mut()
+                .chain(&mut document.retiring)
+                .filter_map(|kept| kept.sealed.as_mut())
+            {
+                if !ring.is_current(sealed) {
+                    let of = sealed_for(id);
+                    *sealed = ring.seal(&of, &ring.open(&of, sealed)?);
+                    is_old = true;
+                }
+            }
+            let (group, over) = (document.provider.clone(), Some(revision));
+            if !is_old
+                || self.connections.put_document(Kind::Subscription, id, &group, &document, over).await?
+                    == Written::Yes
+            {
+                return Ok(is_old);
+            }
+        }
+        Err(Unconfigured::Contended)
     }
 
     async fn reseal_tokens(&self, connection: &Connection, now: Timestamp) -> Result<bool, Unconfigured> {

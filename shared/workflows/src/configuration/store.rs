@@ -10,9 +10,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
+use tillwatch_domain::connection::is_id;
 use tillwatch_domain::location::{Business, BusinessConnection, Location, Scalar};
 use tillwatch_domain::{Connection, State};
-use tillwatch_platform::connections::{By, Connections, Kind, Unknown};
+use tillwatch_platform::connections::{Connections, Kind, OwnRoute, Unknown};
 use tillwatch_platform::entropy;
 use tillwatch_platform::secrets::{Secrets, SecretsError};
 use tillwatch_platform::table::{TableError, Written};
@@ -23,11 +24,12 @@ use tillwatch_providers::{Provider, Settings};
 use utoipa::ToSchema;
 
 use super::keys::{self, KeyKind, OVERLAP};
+use super::locations::Says;
 use super::resolve::{Resolved, resolve};
 use crate::own_settings::sealed_for;
 
 /// How many times a document is read again because somebody else wrote it first.
-pub(super) const CONTENTIONS: u32 = 5;
+pub const CONTENTIONS: u32 = 5;
 
 /// What a connection's tokens are sealed for.
 pub fn tokens_for(connection: &str) -> String {
@@ -92,8 +94,8 @@ pub struct Opened {
     pub webhook: Settings,
     /// What its calls are made with.
     pub tokens: BTreeMap<String, SecretString>,
-    /// What proves its webhooks, as it was sealed.
-    sealed_webhook: Option<String>,
+    /// How it is found, and what proves its webhooks as it was sealed.
+    route: OwnRoute,
     /// Its tokens, as they were sealed.
     sealed_tokens: Option<String>,
 }
@@ -188,11 +190,20 @@ impl Configurator {
         let Connection { id, provider, business, .. } = connection;
         let stored = self.connections.document::<Connection>(Kind::Connection, id).await?;
         let stored = stored.map(|stored| stored.document);
-        if stored.as_ref().is_some_and(|stored| stored.business != *business) {
+        let is_taken = match &stored {
+            Some(stored) => stored.business != *business,
+            // Else it could lie in wait at the id that another's connection will have.
+            None => connection
+                .location
+                .as_deref()
+                .is_none_or(|location| *id != Location::connection_id(location, provider)),
+        };
+        if is_taken {
             return Err(Unconfigured::Conflict(format!(
-                "The connection's id `{id}` is taken: choose another."
+                "The connection's id `{id}` is taken, or an operator's to give: leave it out."
             )));
         }
+        self.refuse_rivals(connection).await?;
         let is_its_already = |account: &String| {
             stored
                 .as_ref()
@@ -208,6 +219,23 @@ impl Configurator {
         )))
     }
 
+    /// That no other business has the same account and place, enabled or not: it may be that it was given to them since.
+    async fn refuse_rivals(&self, connection: &Connection) -> Result<(), Unconfigured> {
+        for account in &connection.accounts {
+            let routes = self.connections.routes_now(&connection.provider, account).await?;
+            if routes
+                .iter()
+                .any(|route| route.business != connection.business && route.place == connection.place)
+            {
+                return Err(Unconfigured::Conflict(format!(
+                    "The account of `{}` is another business's as well: an operator can say whose it is.",
+                    connection.id
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// Whether another business's connection is found by one of its accounts, as an operator may have it, place by place.
     pub async fn shares_an_account(&self, connection: &Connection) -> Result<bool, Unconfigured> {
         for account in &connection.accounts {
@@ -219,9 +247,10 @@ impl Configurator {
         Ok(false)
     }
 
-    /// Writes a connection of a whole business.
+    /// Writes a connection of a whole business, whose id it must be.
     pub async fn put_business_connection(
         &self,
+        id: &str,
         said: &BusinessConnection,
         dry_run: bool,
         now: Timestamp,
@@ -229,30 +258,34 @@ impl Configurator {
         let provider = Self::provider(&said.provider)?;
         let defaults = self.defaults(&said.provider).await?;
         let resolved = resolve(provider, (&said.business, None), &said.connection, &defaults);
+        if resolved.connection.id != id {
+            return Err(Unconfigured::Refused(format!(
+                "The connection's id is `{}`, and the path's is another.",
+                resolved.connection.id.escape_debug()
+            )));
+        }
         self.put_connection(&resolved, dry_run, now).await
     }
 
     /// What is sealed of a connection, opened.
     pub async fn opened(&self, connection: &Connection, now: Timestamp) -> Result<Opened, Unconfigured> {
-        let by = By::Connection(connection.id.clone());
-        let routes = self.connections.webhook_routes(&connection.provider, &by).await?;
-        let sealed_webhook = routes.into_iter().find_map(|route| route.sealed);
-        let webhook = match &sealed_webhook {
-            None => Settings::default(),
-            Some(sealed) => {
-                let opened = self.webhook_vault.open_sealed(&sealed_for(&connection.id), sealed, now).await?;
-                serde_json::from_str(opened.expose_secret()).map_err(|_| VaultError::Damaged)?
-            }
-        };
-        let sealed_tokens = self.connections.sealed_tokens(&connection.id).await?;
-        let tokens = match &sealed_tokens {
-            None => BTreeMap::new(),
-            Some(sealed) => {
-                let opened = self.token_vault.open_sealed(&tokens_for(&connection.id), sealed, now).await?;
-                serde_json::from_str(opened.expose_secret()).map_err(|_| VaultError::Damaged)?
-            }
-        };
-        Ok(Opened { webhook, tokens, sealed_webhook, sealed_tokens })
+        let mut opened = self.unopened(&connection.provider, &connection.id).await?;
+        if let Some(sealed) = &opened.route.sealed {
+            let text = self.webhook_vault.open_sealed(&sealed_for(&connection.id), sealed, now).await?;
+            opened.webhook = serde_json::from_str(text.expose_secret()).map_err(|_| VaultError::Damaged)?;
+        }
+        if let Some(sealed) = &opened.sealed_tokens {
+            let text = self.token_vault.open_sealed(&tokens_for(&connection.id), sealed, now).await?;
+            opened.tokens = serde_json::from_str(text.expose_secret()).map_err(|_| VaultError::Damaged)?;
+        }
+        Ok(opened)
+    }
+
+    /// What is sealed under a connection's id, to be written over, and not to be believed.
+    async fn unopened(&self, provider: &str, id: &str) -> Result<Opened, Unconfigured> {
+        let route = self.connections.own_route(provider, id).await?;
+        let sealed_tokens = self.connections.sealed_tokens(id).await?;
+        Ok(Opened { route, sealed_tokens, ..Opened::default() })
     }
 
     /// Writes a connection as it is to be.
@@ -289,6 +322,7 @@ impl Configurator {
         dry_run: bool,
         now: Timestamp,
     ) -> Result<Change, Unconfigured> {
+        bounded(resolved)?;
         let id = resolved.connection.id.clone();
         let provider = Self::provider(&resolved.connection.provider)?;
         let stored = self.connections.document::<Connection>(Kind::Connection, &id).await?;
@@ -301,11 +335,16 @@ impl Configurator {
             )));
         }
         let mut connection = resolved.connection.clone();
-        let opened = match before {
+        // Another business's secrets are not handed over, nor those of a connection that was never made to its end.
+        let kept = before.filter(|before| before.business == connection.business);
+        let opened = match kept {
             Some(before) => self.opened(before, now).await?,
-            None => Opened::default(),
+            None => self.unopened(provider.name(), &id).await?,
         };
-        if let Some(before) = before
+        if let Some(before) = kept.filter(|before| before.configured == connection.configured) {
+            connection.state = before.state;
+        }
+        if let Some(before) = kept
             && provider.renews_accounts()
         {
             // Its channels are not in any configuration.
@@ -342,7 +381,9 @@ impl Configurator {
         }
         let change = match before {
             None => "created",
-            Some(before) if *before == connection && fields.is_empty() => "unchanged",
+            Some(before) if *before == connection && fields.is_empty() && !opened.route.is_unfinished => {
+                "unchanged"
+            }
             Some(_) => "changed",
         };
         self.refuse_twins(&connection, dry_run).await?;
@@ -357,7 +398,7 @@ impl Configurator {
         if dry_run || change == "unchanged" {
             return Ok(done);
         }
-        if !tokens_changed.is_empty() {
+        if !tokens_changed.is_empty() || (kept.is_none() && opened.sealed_tokens.is_some()) {
             let mut all = opened.tokens.clone();
             all.extend(resolved.tokens.iter().map(|(name, value)| (name.clone(), value.clone().into())));
             self.seal_tokens(&id, &opened, &all, now).await?;
@@ -407,13 +448,22 @@ impl Configurator {
         } else {
             None
         };
-        let (sealed, read) = (sealed.as_deref(), opened.sealed_webhook.as_deref());
-        if self.connections.route_over(before, connection, sealed, read).await? == Written::No {
-            return Err(Unconfigured::Contended);
-        }
+        self.write_sealed((before, &opened.route), connection, sealed.as_deref(), over).await
+    }
+
+    async fn write_sealed(
+        &self,
+        (before, route): (Option<&Connection>, &OwnRoute),
+        connection: &Connection,
+        sealed: Option<&str>,
+        over: Option<i64>,
+    ) -> Result<(), Unconfigured> {
+        let former = before.map_or(&[][..], |before| &before.accounts);
+        let routing = self.connections.route_over(former, connection, sealed, route).await?;
+        let routing = routing.ok_or(Unconfigured::Contended)?;
         let (id, provider) = (&connection.id, &connection.provider);
         match self.connections.put_document(Kind::Connection, id, provider, connection, over).await? {
-            Written::Yes => Ok(()),
+            Written::Yes => Ok(self.connections.routed(&routing).await.map(drop)?),
             Written::No => Err(Unconfigured::Contended),
         }
     }
@@ -422,7 +472,7 @@ impl Configurator {
     /// is nobody's rival: so an account goes from one connection to another.
     async fn refuse_twins(&self, connection: &Connection, dry_run: bool) -> Result<(), Unconfigured> {
         for account in &connection.accounts {
-            for route in self.connections.routes(&connection.provider, account).await? {
+            for route in self.connections.routes_now(&connection.provider, account).await? {
                 if route.connection == connection.id {
                     continue;
                 }
@@ -467,22 +517,54 @@ impl Configurator {
     }
 
     /// Enables or disables a connection.
-    pub async fn set_state(
-        &self,
-        id: &str,
-        state: State,
-        now: Timestamp,
-    ) -> Result<Connection, Unconfigured> {
+    pub async fn set_state(&self, says: Says, id: &str, state: State) -> Result<Connection, Unconfigured> {
         let stored = self.connections.document::<Connection>(Kind::Connection, id).await?;
         let accounts = stored.map(|stored| stored.document.accounts).unwrap_or_default();
         let _alone = self.connections.alone(accounts.iter().map(String::as_str).chain([id])).await;
         if let Some(stored) = self.connections.document::<Connection>(Kind::Connection, id).await? {
-            self.refuse_twins(&Connection { state, ..stored.document }, false).await?;
+            let wanted = Connection { state, ..stored.document };
+            if says == Says::Business && state != State::Disabled {
+                self.refuse_rivals(&wanted).await?;
+            }
+            self.refuse_twins(&wanted, false).await?;
         }
-        self.update_alone(id, now, |connection, _| connection.state = state).await
+        self.change_alone(id, |connection| connection.state = state).await
     }
 
-    pub(super) async fn update_alone(
+    /// Pauses a connection, or ends its pause. One that is disabled stays so.
+    pub async fn set_paused(&self, id: &str, state: State) -> Result<Connection, Unconfigured> {
+        let _alone = self.connections.alone([id]).await;
+        let set = |connection: &mut Connection| {
+            if connection.state != State::Disabled {
+                connection.state = state;
+            }
+        };
+        self.change_alone(id, set).await
+    }
+
+    /// Changes what of a connection is no secret, as often as others write it first. Its secrets stay sealed.
+    pub(super) async fn change_alone(
+        &self,
+        id: &str,
+        change: impl Fn(&mut Connection),
+    ) -> Result<Connection, Unconfigured> {
+        for _ in 0..CONTENTIONS {
+            let stored = self.connections.document::<Connection>(Kind::Connection, id).await?;
+            let stored = stored.ok_or_else(|| missing(id))?;
+            let route = self.connections.own_route(&stored.document.provider, id).await?;
+            let mut connection = stored.document.clone();
+            change(&mut connection);
+            let (before, sealed) = (Some(&stored.document), route.sealed.as_deref());
+            match self.write_sealed((before, &route), &connection, sealed, Some(stored.revision)).await {
+                Err(Unconfigured::Contended) => {}
+                Err(error) => return Err(error),
+                Ok(()) => return Ok(connection),
+            }
+        }
+        Err(Unconfigured::Contended)
+    }
+
+    async fn update_alone(
         &self,
         id: &str,
         now: Timestamp,
@@ -509,6 +591,37 @@ impl Configurator {
     pub async fn set_unknown(&self, unknown: Unknown) -> Result<(), Unconfigured> {
         Ok(self.connections.set_unknown(unknown).await?)
     }
+}
+
+/// The longest id of an account or a place, in bytes.
+const LONGEST_ACCOUNT: usize = 512;
+/// The most that may be said of a connection, and the most that may be sealed of it, in bytes: an item of the table holds
+/// 400 KB, and sealed keys overlap.
+const LARGEST: usize = 64 * 1024;
+
+fn bounded(resolved: &Resolved) -> Result<(), Unconfigured> {
+    let Connection { id, accounts, place, settings, .. } = &resolved.connection;
+    if !is_id(id) {
+        return Err(Unconfigured::Refused(format!(
+            "`{}` is no connection's id: up to 64 lower-case letters, digits and hyphens.",
+            id.escape_debug()
+        )));
+    }
+    if accounts.iter().chain(place).any(|account| account.len() > LONGEST_ACCOUNT) {
+        return Err(Unconfigured::Refused(format!(
+            "An account's or a place's id of `{id}` is longer than {LONGEST_ACCOUNT} bytes."
+        )));
+    }
+    let said: usize = settings.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let keys = resolved.keys.iter().map(|(_, key)| key.len());
+    let sealed: usize =
+        resolved.tokens.iter().map(|(name, value)| name.len() + value.len()).chain(keys).sum();
+    if said > LARGEST || sealed > LARGEST {
+        return Err(Unconfigured::Refused(format!(
+            "The settings of `{id}` are larger than {LARGEST} bytes."
+        )));
+    }
+    Ok(())
 }
 
 fn missing(id: &str) -> Unconfigured {

@@ -4,6 +4,7 @@
     reason = "what serde derives for flattened maps names floats; none is held here"
 )]
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,10 @@ use tillwatch_platform::connections::{Kind, Unknown};
 
 use super::operators::Who;
 use super::{ApiAnswer, ApiRequest, Console, Problem, Query, body, clipped, json, only};
-use crate::configuration::{Change, Path, Says, Severity, StoredLocation, Written, check_as_written};
+use crate::configuration::{
+    CONTENTIONS, Change, Path, Said, Says, Severity, StoredLocation, Told, Unconfigured, Written,
+    check_as_written,
+};
 
 /// How many locations a page holds.
 const PAGE: i32 = 100;
@@ -59,7 +63,7 @@ pub(super) fn is_route(segments: &[&str]) -> bool {
     )
 }
 
-fn says(who: &Who) -> Says {
+pub(super) fn says(who: &Who) -> Says {
     match who {
         Who::Operator => Says::Operator,
         Who::Business(_) => Says::Business,
@@ -87,8 +91,13 @@ impl Console {
         query.only(&["dry_run"])?;
         if let ["pos-integration", location] = segments {
             only(request, "POST")?;
-            let said: Integration = body(request)?;
-            return self.write_integration(who, location, said, dry_run).await;
+            let Integration { provider, settings } = body(request)?;
+            let location = self.location(who, location).await?.location;
+            let said = Said::Integration { location: &location, provider: &provider, settings: &settings };
+            if let Some(whole) = said.over(Some(&location)).filter(|_| !dry_run) {
+                self.refuse_mistakes(&whole).await?;
+            }
+            return self.write_location(who, said, dry_run).await;
         }
         only(request, "PUT")?;
         who.operator()?;
@@ -109,6 +118,11 @@ impl Console {
             }
             ["config", "providers", id] => {
                 let defaults: BTreeMap<String, Scalar> = body(request)?;
+                let providers = BTreeMap::from([((*id).to_owned(), defaults.clone())]);
+                refuse_what_is_wrong(
+                    &Configuration { providers, ..Configuration::default() },
+                    &Written::default(),
+                )?;
                 vec![self.configuration.put_defaults(id, &defaults, dry_run).await?]
             }
             ["config", "locations", id] => {
@@ -117,13 +131,21 @@ impl Console {
                     let detail = "The body's `id` is another than the path's.";
                     return Err(Problem::new(422, "refused", "That can't be configured", detail));
                 }
-                return self.write_location(who, &location, dry_run).await;
+                // What would only be tried may stand on defaults that are not written yet.
+                if !dry_run {
+                    self.refuse_mistakes(&location).await?;
+                }
+                return self.write_location(who, Said::Whole(&location), dry_run).await;
             }
             _ => {
                 let said: BusinessConnection = body(request)?;
-                let change = self.configuration.put_business_connection(&said, dry_run, now).await?;
                 if !dry_run {
-                    self.announce(std::slice::from_ref(&change)).await?;
+                    self.refuse_mistakes_of(segments[2], &said).await?;
+                }
+                let put = self.configuration.put_business_connection(segments[2], &said, dry_run, now);
+                let change = put.await?;
+                if !dry_run {
+                    self.announce(std::slice::from_ref(&change), false).await?;
                 }
                 vec![change]
             }
@@ -131,45 +153,22 @@ impl Console {
         Ok(json(200, &Changes { changes }))
     }
 
-    async fn write_location(
-        &self,
-        who: &Who,
-        location: &Location,
-        dry_run: bool,
-    ) -> Result<ApiAnswer, Problem> {
-        // What would only be tried may stand on defaults that are not written yet.
-        if !dry_run {
-            self.refuse_mistakes(location).await?;
-        }
+    /// Writes a location and what hangs on it, as often as others write it first.
+    async fn write_location(&self, who: &Who, said: Said<'_>, dry_run: bool) -> Result<ApiAnswer, Problem> {
         let now = self.clock.now();
-        let changes = self.configuration.put_location(says(who), location, dry_run, now).await?;
-        self.written(changes, dry_run).await
-    }
-
-    async fn write_integration(
-        &self,
-        who: &Who,
-        location: &str,
-        said: Integration,
-        dry_run: bool,
-    ) -> Result<ApiAnswer, Problem> {
-        let stored = self.location(who, location).await?.location;
-        let Integration { provider, settings } = said;
-        if !dry_run {
-            let mut whole = stored.clone();
-            whole.providers.insert(provider.clone(), settings.clone());
-            self.refuse_mistakes(&whole).await?;
+        let mut told = Told::default();
+        for _ in 0..CONTENTIONS {
+            let prepared = self.configuration.prepare_location(says(who), said, dry_run, now).await?;
+            prepared.changes.iter().cloned().for_each(|change| told.add(change));
+            let is_done = dry_run || {
+                self.announce(&prepared.changes, prepared.differs).await?;
+                self.configuration.put_prepared(prepared).await? == tillwatch_platform::table::Written::Yes
+            };
+            if is_done {
+                return Ok(json(200, &Changes { changes: told.0 }));
+            }
         }
-        let now = self.clock.now();
-        let put = self.configuration.put_integration(says(who), &stored, &provider, &settings, dry_run, now);
-        self.written(put.await?, dry_run).await
-    }
-
-    async fn written(&self, changes: Vec<Change>, dry_run: bool) -> Result<ApiAnswer, Problem> {
-        if !dry_run {
-            self.announce(&changes).await?;
-        }
-        Ok(json(200, &Changes { changes }))
+        Err(Unconfigured::Contended.into())
     }
 
     async fn refuse_mistakes(&self, location: &Location) -> Result<(), Problem> {
@@ -183,14 +182,36 @@ impl Console {
         refuse(location, defaults, &sealed)
     }
 
-    /// Has what hangs on connections know of their changes.
-    async fn announce(&self, changes: &[Change]) -> Result<(), Problem> {
+    async fn refuse_mistakes_of(&self, id: &str, said: &BusinessConnection) -> Result<(), Problem> {
+        let stored = self.configuration.connections.document::<Connection>(Kind::Connection, id).await?;
+        let sealed = stored.map(|stored| stored.document.sealed).unwrap_or_default();
+        let (mut said, mut written) = (said.clone(), Written::default());
+        let path = Path::default().to("connections").at(0);
+        let known = tillwatch_providers::named(&said.provider);
+        for name in
+            sealed.into_iter().filter(|name| known.is_some_and(|known| known.about().setting(name).is_some()))
+        {
+            if let Entry::Vacant(vacant) = said.connection.settings.entry(name.clone()) {
+                vacant.insert(Scalar("sealed".to_owned()));
+                written.unknown.insert(path.to(&name));
+            }
+        }
+        let defaults = self.configuration.defaults(&said.provider).await.unwrap_or_default();
+        let providers = BTreeMap::from([(said.provider.clone(), defaults)]);
+        let providers = if known.is_some() { providers } else { BTreeMap::new() };
+        let whole = Configuration { providers, connections: vec![said], ..Configuration::default() };
+        refuse_what_is_wrong(&whole, &written)
+    }
+
+    /// Has what hangs on connections know of their changes; of all of them, where it may be that somebody ended before.
+    async fn announce(&self, changes: &[Change], all: bool) -> Result<(), Problem> {
         let mut providers = BTreeSet::new();
-        for change in changes.iter().filter(|change| change.change != "unchanged") {
+        for change in changes.iter().filter(|change| all || change.change != "unchanged") {
             let Some(id) = change.what.strip_prefix("connection ") else { continue };
             let stored = self.configuration.connections.document::<Connection>(Kind::Connection, id).await?;
             let Some(connection) = stored.map(|stored| stored.document) else { continue };
-            if change.fields.iter().any(|field| field == "state") && change.change != "created" {
+            let has_held = change.change == "unchanged" || change.fields.iter().any(|field| field == "state");
+            if has_held && change.change != "created" {
                 self.changed(&connection).await?;
             }
             providers.insert(connection.provider);
@@ -224,17 +245,25 @@ impl Console {
         query.only(&["cursor"])?;
         let after = query.get("cursor").unwrap_or_default();
         let connections = &self.configuration.connections;
-        let (locations, more) =
-            connections.documents::<StoredLocation>(Kind::Location, "", after, PAGE).await?;
+        let (mut locations, mut last) = (Vec::new(), after.to_owned());
+        let more = loop {
+            let (found, more) =
+                connections.documents::<StoredLocation>(Kind::Location, "", &last, PAGE).await?;
+            if let Some(found) = found.last() {
+                last.clone_from(&found.location.id);
+            }
+            // The ids of others' are nobody's business, the last of a page included.
+            locations.extend(found.into_iter().filter(|stored| who.may_see(&stored.location.business)));
+            if !more || !locations.is_empty() {
+                break more;
+            }
+        };
         let next = locations.last().filter(|_| more).map(|stored| stored.location.id.clone());
         let mut page = ConfigurationPage {
             businesses: BTreeMap::new(),
             providers: BTreeMap::new(),
             connections: Vec::new(),
-            locations: locations
-                .into_iter()
-                .filter(|stored| who.may_see(&stored.location.business))
-                .collect(),
+            locations,
             next,
         };
         // The rest is on the first page.
@@ -317,7 +346,11 @@ fn refuse(
     }
     let configuration =
         Configuration { providers: defaults, locations: vec![whole], ..Configuration::default() };
-    let mistakes = check_as_written(&configuration, &written);
+    refuse_what_is_wrong(&configuration, &written)
+}
+
+fn refuse_what_is_wrong(configuration: &Configuration, written: &Written) -> Result<(), Problem> {
+    let mistakes = check_as_written(configuration, written);
     let errors: Vec<_> = mistakes
         .iter()
         .filter(|mistake| mistake.severity == Severity::Error)

@@ -12,10 +12,11 @@ use tillwatch_platform::connections::{By, Kind};
 use tillwatch_providers::{Headers, OpenSecret, Provider, Request, Settings};
 use utoipa::ToSchema;
 
+use super::configuration::says;
 use super::operators::Who;
 use super::{ApiAnswer, ApiRequest, Console, Problem, Query, body, clipped, json, only, unknown_provider};
 use crate::configuration::keys::{self, OVERLAP};
-use crate::configuration::{KeyKind, KeyView, Rotation, in_force};
+use crate::configuration::{KeyKind, KeyView, Opened, Rotation, Unconfigured, in_force};
 
 /// A connection, with what is in force for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -44,6 +45,8 @@ pub struct ConnectionView {
     pub sealed: Vec<String>,
     /// The secrets of its own that prove its webhooks, newest first, by name.
     pub keys: Vec<KeyView>,
+    /// Why its secrets can't be opened; null, if they can.
+    pub secrets_problem: Option<String>,
     /// The path of its own webhook URL. Without the secret that belongs to it, if one does.
     pub webhook_path: String,
 }
@@ -169,7 +172,7 @@ impl Console {
                 only(request, "POST")?;
                 let state = if *change == "enable" { State::Enabled } else { State::Disabled };
                 let connection = self.connection(who, id).await?;
-                let connection = self.configuration.set_state(&connection.id, state, now).await?;
+                let connection = self.configuration.set_state(says(who), &connection.id, state).await?;
                 self.changed(&connection).await?;
                 Ok(json(200, &self.view(connection, now).await?))
             }
@@ -311,10 +314,16 @@ impl Console {
         now: Timestamp,
     ) -> Result<ConnectionView, Problem> {
         let provider = known(&connection.provider)?;
-        let opened = self.configuration.opened(&connection, now).await?;
+        let (opened, secrets_problem) = match self.configuration.opened(&connection, now).await {
+            Ok(opened) => (opened, None),
+            // One that can't be opened must not hide the others.
+            Err(Unconfigured::Vault(error)) => (Opened::default(), Some(format!("{error}."))),
+            Err(error) => return Err(error.into()),
+        };
         Ok(ConnectionView {
             settings: in_force(provider, &connection),
             keys: keys::views(&opened.webhook, now),
+            secrets_problem,
             webhook_path: format!("/webhooks/{}/{}", connection.provider, connection.id),
             sealed: connection.sealed.into_iter().collect(),
             state: connection.state.name(),

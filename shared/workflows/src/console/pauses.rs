@@ -2,15 +2,10 @@
 
 use serde::Serialize;
 use tillwatch_domain::{Connection, State};
-use tillwatch_platform::connections::{Kind, Stored};
-use tillwatch_platform::table::{TableError, Written};
 use utoipa::ToSchema;
 
 use super::operators::Who;
-use super::{ApiAnswer, ApiRequest, Console, Problem, Query, clipped, json, only, rfc3339, unknown_provider};
-
-/// How often a connection is read again because somebody else wrote it first.
-const CONTENTIONS: usize = 10;
+use super::{ApiAnswer, ApiRequest, Console, Problem, Query, json, only, rfc3339, unknown_provider};
 
 /// How a connection, or a provider, stands after it was paused or resumed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -76,33 +71,13 @@ impl Console {
     }
 
     async fn with_state(&self, id: &str, state: State) -> Result<Connection, Problem> {
-        let connections = self.replays.connections();
-        for _ in 0..CONTENTIONS {
-            let stored: Option<Stored<Connection>> = connections.document(Kind::Connection, id).await?;
-            let Some(Stored { document: mut connection, revision }) = stored else {
-                let detail = format!("No connection has the id `{}`.", clipped(id));
-                return Err(Problem::not_found(detail));
-            };
-            if connection.state == State::Disabled {
-                let detail = format!(
-                    "The connection `{id}` is disabled, which holds its events too. Enable it instead."
-                );
-                return Err(Problem::new(409, "disabled", "The connection is disabled", detail));
-            }
-            let is_so = connection.state == state;
-            connection.state = state;
-            connections.route_events(&connection).await?;
-            let provider = connection.provider.clone();
-            if is_so
-                || connections
-                    .put_document(Kind::Connection, id, &provider, &connection, Some(revision))
-                    .await?
-                    == Written::Yes
-            {
-                return Ok(connection);
-            }
+        let connection = self.configuration.set_paused(id, state).await?;
+        if connection.state == State::Disabled {
+            let detail =
+                format!("The connection `{id}` is disabled, which holds its events too. Enable it instead.");
+            return Err(Problem::new(409, "disabled", "The connection is disabled", detail));
         }
-        Err(TableError::contradiction("pause a connection").into())
+        Ok(connection)
     }
 
     async fn pause_provider(&self, provider: &str, pause: bool) -> Result<Paused, Problem> {
