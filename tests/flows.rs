@@ -16,6 +16,7 @@ mod flows {
     mod receiving;
     mod releasing;
     mod replaying;
+    mod several;
     mod taking_effect;
     mod tenants;
     mod time_out;

@@ -104,11 +104,12 @@ async fn every_provider_finds_the_connection_of_its_account() {
 async fn a_connection_that_is_declared_is_never_made_anew_by_an_event() {
     let world = World::new().await;
     let own = json!({"url_keys": ["harbours-own-secret-of-its-url"]});
-    let odoo = connection("harbour-odoo", "odoo", &[]);
-    world.declare_with(&Connection { state: State::Paused, ..odoo.clone() }, &own).await;
+    let odoo = Connection { state: State::Paused, ..connection("harbour-odoo", "odoo", &[]) };
+    world.declare(&odoo).await;
     let sent = |number, settings: &Settings| sample("odoo", "pos.order", number, world.now(), settings);
     // Under the secret that all share, at the connection's URL.
     assert_eq!(take(&world, &sent(1, &settings("odoo"))).await["status"], "held");
+    world.declare_with(&odoo, &own).await;
     world.pass(Duration::from_secs(61));
     let own = Settings::with_url_keys(["harbours-own-secret-of-its-url"]);
     assert_eq!(take(&world, &sent(2, &own)).await["status"], "held");
@@ -241,7 +242,9 @@ async fn a_renewed_channel_goes_on_with_the_record_of_its_calendar_beside_the_ol
     world.pass(Duration::from_secs(61));
     assert_eq!(world.post(&notice(&world, "channel-1", 4713, old)).await, 401, "the old one has ended");
     assert_eq!(take(&world, &notice(&world, "channel-2", 3, new)).await["status"], "applied");
-    let record = world.get("/records/calendars/google_calendar/ret0000000000000001htgh289g").await;
+    let record = world
+        .get("/records/calendars/google_calendar/ret0000000000000001htgh289g?account=harbour-calendar")
+        .await;
     assert_eq!(record["changes"].as_array().unwrap().len(), 4, "{record}");
     assert_eq!(world.health("google_calendar").await["parked"], json!(0));
 }
@@ -254,6 +257,24 @@ async fn a_calendar_whose_connection_is_made_by_its_channel_is_renewed_as_well()
         let delivery = take(&world, &notice(&world, channel, 1, &token)).await;
         assert_eq!(delivery["status"], "applied", "{channel}: {delivery}");
         world.pass(READ_AGAIN);
+    }
+}
+
+#[tokio::test]
+async fn two_connections_that_name_one_calendar_have_a_record_of_it_each() {
+    let world = declared().await;
+    for (id, channel, token) in [
+        ("harbour-calendar", "channel-1", "the token of harbours channel"),
+        ("bondi-calendar", "channel-2", "the token of bondis channel"),
+    ] {
+        let calendar = connection(id, "google_calendar", &[channel]);
+        world.declare_with(&calendar, &json!({"url_keys": [token]})).await;
+        let delivery = take(&world, &notice(&world, channel, 1, token)).await;
+        assert_eq!(delivery["status"], "applied", "{delivery}");
+        let path = format!("/webhooks/deliveries/google_calendar/{}", delivery["id"].as_str().unwrap());
+        let shown = world.get(&path).await;
+        let path = shown["records"][0]["path"].as_str().unwrap();
+        assert_eq!(world.get(path).await["account"], id, "{shown}");
     }
 }
 

@@ -8,7 +8,7 @@ use tillwatch_domain::{Connection, Role, State};
 use tillwatch_platform::connections::{Kind, Stored, Unknown};
 use tillwatch_providers::Headers;
 use tillwatch_tests::sender::{sample, signed, square_payment};
-use tillwatch_tests::world::{World, settings};
+use tillwatch_tests::world::{TOKEN, World, settings};
 
 async fn pay(world: &World, id: &str) {
     let body = square_payment(id, "COMPLETED", 100, world.now(), &format!("event of {id}"));
@@ -189,4 +189,29 @@ async fn shadowed_events_of_days_ago_are_replayed_and_what_is_ignored_stays_so()
         page["deliveries"].as_array().unwrap().iter().filter(|one| one["status"] == status).count()
     };
     assert_eq!([count("applied"), count("shadowed"), count("ignored")], [5, 0, 1]);
+}
+
+#[tokio::test]
+async fn a_connection_that_an_event_made_does_not_give_way_while_it_is_paused_and_holds_events() {
+    let world = World::new().await;
+    let sent = |number| sample("square", "payment.updated", number, world.now(), &settings("square"));
+    assert_eq!(world.post(&sent(0)).await, 200);
+    world.work().await;
+    let made = connection(&world).await;
+    world.do_with("POST", &format!("/connections/{made}/pause"), &Value::Null).await;
+    assert_eq!(world.post(&sent(1)).await, 200);
+    world.work().await;
+    assert_eq!(figures(&world).await, [1, 1, 0, 0]);
+    let square = json!({"merchant_id": "6SSW7HV8K2ST5", "access_token": "a token"});
+    let harbour = json!({"id": "harbour", "business": "harbour-group", "providers": {"square": square}});
+    let declare =
+        async || world.ask_with("PUT", "/config/locations/harbour", Some(TOKEN), Some(&harbour)).await;
+    let (status, answer) = declare().await;
+    assert!(status == 409 && answer["detail"].as_str().unwrap().contains(&made), "{answer}");
+    world.do_with("POST", &format!("/connections/{made}/resume"), &Value::Null).await;
+    assert_eq!(declare().await.0, 200);
+    world.replay().await;
+    world.pass(Duration::from_secs(20));
+    world.replay().await;
+    assert_eq!(figures(&world).await, [2, 0, 0, 0]);
 }

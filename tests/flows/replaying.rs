@@ -176,3 +176,30 @@ async fn what_makes_no_sense_is_refused_with_the_field_that_does_not() {
     assert_eq!(world.ask("POST", "/replays/none/cancel").await.0, 404);
     assert_eq!(world.ask("DELETE", "/replays/none").await.0, 405);
 }
+
+#[tokio::test]
+async fn a_list_names_each_once_and_leaves_none_out_whatever_waits_among_them() {
+    let policy = RetryPolicy { attempts: 1, ..RetryPolicy::default() };
+    let world = World::with_policy(policy).await;
+    world.faults.down(|step| step.starts_with("table.") && step.contains("R#"));
+    let test =
+        |number| sample("square", "webhooks.test_notification", number, world.now(), &settings("square"));
+    let payment = |number| sample("square", "payment.updated", number, world.now(), &settings("square"));
+    for number in 0..40 {
+        world.pass(Duration::from_millis(1));
+        let sent = if number % 10 == 0 { payment(number) } else { test(number) };
+        assert_eq!(world.post(&sent).await, 200);
+        world.work().await;
+    }
+    world.faults.up();
+    assert_eq!(world.health("square").await["failed"], 4);
+    let (mut ids, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = world.get(&format!("/webhooks/deliveries/square?limit=1{cursor}")).await;
+        ids.extend(page["deliveries"].as_array().unwrap().iter().map(|one| one["id"].to_string()));
+        let Some(next) = page["next"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
+    assert_eq!((ids.len(), distinct.len()), (40, 40));
+}

@@ -59,6 +59,9 @@ pub fn named(name: &str) -> Option<&'static dyn Provider> {
     ALL.iter().copied().find(|provider| provider.name() == name)
 }
 
+/// How many accounts of one request are looked up.
+pub const MOST_CLAIMED: usize = 8;
+
 /// Where a provider puts a secret that it sends as it is, instead of signing with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpenSecret {
@@ -143,9 +146,14 @@ pub trait Provider: Send + Sync {
         Duration::from_millis(4_500)
     }
 
-    /// The account, shop, restaurant or channel that a request speaks of, which decides whose secrets are tried. Nothing
-    /// else may follow from it: it is not verified. None, if it can't be told.
+    /// The account, shop, restaurant or channel that a request speaks of first, which decides whose secrets are tried.
+    /// Nothing else may follow from it: it is not verified. None, if it can't be told.
     fn claimed_account(&self, headers: &Headers, body: &[u8]) -> Option<String>;
+
+    /// All that it speaks of, each once: at most [`MOST_CLAIMED`], for each may cost a look-up.
+    fn claimed_accounts(&self, headers: &Headers, body: &[u8]) -> Vec<String> {
+        self.claimed_account(headers, body).into_iter().collect()
+    }
 
     /// Whether its accounts are replaced by others now and then, as channels are that expire: then what it says belongs to
     /// the connection and not to the account.

@@ -8,6 +8,7 @@
 mod due;
 mod failure;
 mod identity;
+mod owner;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +30,8 @@ use crate::routing::{Home, Routing};
 pub(crate) use due::send_again;
 use failure::Failure;
 use identity::{Identity, id_of_text, item, shortened, unfit};
+pub(crate) use owner::owned;
+use owner::owner;
 
 /// The provider's name under which messages are kept that are not envelopes.
 pub const UNKNOWN_PROVIDER: &str = "unknown";
@@ -199,25 +202,29 @@ impl Processor {
             let identities = events.iter().map(Identity::of_event).collect();
             return self.failed(incoming, envelope, identities, &Failure::DeadLetter).await;
         }
-        let mut reports = Vec::new();
+        let mut processed = Processed { disposition: Disposition::Done, reports: vec![] };
         for event in events {
             match self.event(incoming, envelope, event).await {
                 Ok(outcome) => {
-                    reports.push(self.report(envelope, outcome.map_or(DUPLICATE, Outcome::name)));
+                    let outcome = outcome.map_or(DUPLICATE, Outcome::name);
+                    processed.reports.push(self.report(envelope, outcome));
                 }
                 Err(failure) => {
-                    let mut processed =
-                        self.failed(incoming, envelope, vec![Identity::of_event(event)], &failure).await;
-                    // Events after this one have not been looked at: the message must come again for them.
-                    if events.len() > 1 && processed.disposition == Disposition::Done {
-                        processed.disposition = self.again(incoming);
+                    let identity = vec![Identity::of_event(event)];
+                    let failed = self.failed(incoming, envelope, identity, &failure).await;
+                    processed.reports.extend(failed.reports);
+                    // One that fails for good is written down, and says nothing of those after it. The message comes again
+                    // for those that must.
+                    if failed.disposition != Disposition::Done {
+                        processed.disposition = failed.disposition;
+                        if failure.is_outage() {
+                            break;
+                        }
                     }
-                    processed.reports.extend(reports);
-                    return processed;
                 }
             }
         }
-        Processed { disposition: Disposition::Done, reports }
+        processed
     }
 
     /// The events in an envelope.
@@ -277,9 +284,10 @@ impl Processor {
             Home::Shadows(_) => Outcome::Shadowed,
             Home::Takes(_) => {
                 let mut outcome = Outcome::Superseded;
-                let owner = owner(event, &home);
+                let owner = owner(event, home.connection());
                 for change in &event.changes {
-                    if self.change(change, event, owner, &id).await? == Effect::Applied {
+                    let change = owned(event, change, home.connection());
+                    if self.change(&change, event, owner, &id).await? == Effect::Applied {
                         outcome = Outcome::Applied;
                     }
                 }
@@ -485,10 +493,4 @@ impl Processor {
 fn is_settled(outcome: Outcome, again: bool) -> bool {
     let may_be_redone = again && matches!(outcome, Outcome::Ignored | Outcome::Shadowed);
     outcome.is_final() && !may_be_redone
-}
-
-/// Whose the records are that an event changes: its account's, which no other may change.
-fn owner<'a>(event: &'a Event, home: &'a Home) -> &'a str {
-    let renewed = tillwatch_providers::named(&event.dedupe.provider).is_some_and(Provider::renews_accounts);
-    home.connection().filter(|_| renewed).unwrap_or(&event.dedupe.account)
 }

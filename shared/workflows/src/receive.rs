@@ -261,11 +261,8 @@ impl Receiver {
             Err(Unjudged::Unbelieved(unbelieved, connection)) => (unbelieved, connection),
             judged => return judged,
         };
-        let may_have_changed = matches!(
-            unbelieved.failure,
-            Failure::Misconfigured(_)
-                | Failure::Rejected(Cause::WrongSignature | Cause::WrongSecret | Cause::UnknownConnection)
-        );
+        let may_have_changed = may_be_a_connections(unbelieved.failure)
+            || unbelieved.failure == Failure::Rejected(Cause::UnknownConnection);
         if !may_have_changed {
             return Err(Unjudged::Unbelieved(unbelieved, connection));
         }
@@ -286,41 +283,46 @@ impl Receiver {
         if named.is_none() && !self.looks_up_first() {
             match self.proved(request, shared, None, basis) {
                 Err(Unjudged::Unbelieved(unbelieved, _)) if may_be_a_connections(unbelieved.failure) => {
-                    let by = self.claimed(&unbelieved.request);
-                    let Some(by) = by else { return Err(Unjudged::Unbelieved(unbelieved, None)) };
-                    let own = self.found(&by, basis).await?;
-                    let own = own.iter().filter(|own| !own.settings.signing_keys.is_empty());
-                    return self.proved_by_any(unbelieved, own, basis);
+                    let mut own = self.claimed(&unbelieved.request, basis).await?;
+                    own.retain(|own| !own.settings.signing_keys.is_empty());
+                    return self.proved_by_any(unbelieved, own.iter(), basis);
                 }
                 judged => return judged,
             }
         }
-        let by = match named {
-            Some(id) => Some(By::Connection(id)),
-            None => self.claimed(&request),
+        let found = match &named {
+            Some(id) => self.found(&By::Connection(id.clone()), basis).await?.to_vec(),
+            None => self.claimed(&request, basis).await?,
         };
-        let Some(by) = by else { return self.proved(request, shared, None, basis) };
-        let found = self.found(&by, basis).await?;
         if found.is_empty() {
-            return match (self.proved(request, shared, None, basis), by) {
+            return match self.proved(request, shared, None, basis) {
                 // Nobody's URL: that no secret proves it is the lesser trouble.
-                (Err(Unjudged::Unbelieved(unbelieved, _)), By::Connection(_))
-                    if may_be_a_connections(unbelieved.failure) =>
+                Err(Unjudged::Unbelieved(unbelieved, _))
+                    if named.is_some() && may_be_a_connections(unbelieved.failure) =>
                 {
                     let failure = Failure::Rejected(Cause::UnknownConnection);
                     Err(Unjudged::Unbelieved(Unbelieved { failure, ..unbelieved }, None))
                 }
-                (judged, _) => judged,
+                judged => judged,
             };
         }
         let failure = Failure::Misconfigured(SettingsError::NoKey);
         self.proved_by_any(Unbelieved { request, failure }, found.iter(), basis)
     }
 
-    /// By what the connection is found that the request speaks of.
-    fn claimed(&self, request: &Request<Unverified>) -> Option<By> {
-        let account = self.provider.claimed_account(request.headers(), request.body())?;
-        (account.len() <= LONGEST_ACCOUNT).then_some(By::Account(account))
+    /// The connections of the accounts that the request speaks of.
+    async fn claimed(&self, request: &Request<Unverified>, basis: Basis<'_>) -> Result<Vec<Own>, Unjudged> {
+        let mut claimed: Vec<Own> = Vec::new();
+        for account in self.provider.claimed_accounts(request.headers(), request.body()) {
+            if account.len() > LONGEST_ACCOUNT {
+                continue;
+            }
+            let found = self.found(&By::Account(account), basis).await?;
+            let is_new = |own: &&Own| claimed.iter().all(|known| known.connection != own.connection);
+            let new: Vec<_> = found.iter().filter(is_new).cloned().collect();
+            claimed.extend(new);
+        }
+        Ok(claimed)
     }
 
     async fn found(&self, by: &By, basis: Basis<'_>) -> Result<Arc<Vec<Own>>, Unjudged> {
@@ -376,12 +378,14 @@ impl Receiver {
         let verified = request
             .check(self.provider, settings, now)
             .map_err(|unbelieved| Unjudged::Unbelieved(*unbelieved, own.map(|own| own.connection.clone())))?;
-        // A secret of a connection's own speaks for its own accounts only.
+        // A secret of a connection's own speaks for its own accounts only. Where the request speaks of several, each of its
+        // events is judged by its own account when it takes effect.
         let owner = own.filter(|own| verified.proof().own && !own.accounts.is_empty());
-        if let Some(own) = owner
-            && let Some(account) = self.provider.claimed_account(verified.headers(), verified.body())
-            && !own.accounts.contains(&account)
-        {
+        let is_others = |own: &&Own| {
+            let claimed = self.provider.claimed_accounts(verified.headers(), verified.body());
+            !claimed.is_empty() && claimed.iter().all(|account| !own.accounts.contains(account))
+        };
+        if let Some(own) = owner.filter(is_others) {
             let failure = Failure::Rejected(Cause::OtherAccount);
             let request = verified.forget();
             return Err(Unjudged::Unbelieved(Unbelieved { request, failure }, Some(own.connection.clone())));
@@ -418,7 +422,7 @@ impl Receiver {
         let from = source.as_deref().unwrap_or_default();
         if !self.limits().spend(from, now) {
             self.cap().shed(Cause::TooMany, now);
-            return Answer::Rejected(Cause::TooMany.status(), Cause::TooMany, None);
+            return Answer::Rejected(self.provider.status_of(Cause::TooMany), Cause::TooMany, None);
         }
         let keep = self.cap().keep(from, cause, now);
         if !keep {

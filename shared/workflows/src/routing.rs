@@ -32,7 +32,7 @@ pub enum Home {
     Shadows(String),
     /// No connection has its account.
     Unknown,
-    /// It was proved with the secret of this connection, and its account is another's.
+    /// It was proved with the secret of this connection, and its account is another's, or nobody's.
     AnotherAccount(String),
 }
 
@@ -60,6 +60,8 @@ type Read = (Arc<Vec<Routed>>, Timestamp);
 struct Known {
     /// By provider and account.
     routes: HashMap<(String, String), Read>,
+    /// Of connections whose own secrets prove events of accounts that nobody has.
+    accounts: HashMap<String, (Vec<String>, Timestamp)>,
     pauses: HashMap<String, (bool, Timestamp)>,
     unknown: Option<(Unknown, Timestamp)>,
 }
@@ -104,10 +106,11 @@ impl Routing {
         if let Some(id) = proved_by
             && !is_among(&routes)
         {
-            if !routes.is_empty() {
+            // The request is the connection's own where it names no account, or this one has only just become its own.
+            let is_its_own = routes.is_empty() && self.may_speak_for(id, account, anew, now).await?;
+            if !is_its_own {
                 return Ok(Home::AnotherAccount(id.to_owned()));
             }
-            // The connection names no account, and its secret has proved the request: it is its own.
             routes = self.routes(provider, &by_id(id), anew, now).await?;
         }
         let module = tillwatch_providers::named(provider);
@@ -159,6 +162,34 @@ impl Routing {
         }
         state.routes.insert(key, (Arc::clone(&routes), now));
         Ok(routes)
+    }
+
+    /// Whether a connection's own secret proves events of this account.
+    async fn may_speak_for(
+        &self,
+        id: &str,
+        account: &str,
+        anew: bool,
+        now: Timestamp,
+    ) -> Result<bool, TableError> {
+        let named = |accounts: &[String]| {
+            accounts.iter().all(String::is_empty) || accounts.iter().any(|named| named == account)
+        };
+        if let Some((accounts, at)) = self.state.lock().await.accounts.get(id)
+            && !anew
+            && is_fresh(*at, now)
+        {
+            return Ok(named(accounts));
+        }
+        let stored = self.connections.document::<Connection>(Kind::Connection, id).await?;
+        let accounts = stored.map(|stored| stored.document.accounts).unwrap_or_default();
+        let may_speak = named(&accounts);
+        let mut state = self.state.lock().await;
+        if state.accounts.len() >= REMEMBERED {
+            state.accounts.clear();
+        }
+        state.accounts.insert(id.to_owned(), (accounts, now));
+        Ok(may_speak)
     }
 
     async fn is_paused(&self, provider: &str, anew: bool, now: Timestamp) -> Result<bool, TableError> {

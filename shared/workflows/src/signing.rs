@@ -6,7 +6,7 @@
 //! a few. So noise costs at most a handful of readings a second, and can't keep a real rotation from being seen.
 //!
 //! A reading that fails is not repeated for a while either: with a store that is down each request would wait for it, and
-//! with a secret that is missing each would cost a call.
+//! with a secret that makes no sense each would cost a call.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ const PER_SOURCE: Duration = Duration::from_secs(10);
 const EXTRA: usize = 4;
 /// How long a store that could not be read is left alone.
 const DOWN: Duration = Duration::from_secs(5);
-/// How long it is believed that a secret is missing, or makes no sense.
+/// How long it is believed that a secret makes no sense.
 const ABSENT: Duration = Duration::from_secs(1);
 /// How many sources are remembered.
 const SOURCES: usize = 1024;
@@ -39,9 +39,6 @@ pub enum NoSettings {
     /// The store could not be read, and nothing was read before.
     #[error(transparent)]
     Store(#[from] SecretsError),
-    /// The store has nothing for the provider.
-    #[error("no secret is stored for {0}")]
-    Missing(String),
     /// What is stored is not a JSON object of settings.
     #[error("the secret stored for {0} is not a JSON object of settings")]
     Malformed(String),
@@ -52,7 +49,7 @@ impl NoSettings {
     fn kept(&self) -> Duration {
         match self {
             Self::Store(_) => DOWN,
-            Self::Missing(_) | Self::Malformed(_) => ABSENT,
+            Self::Malformed(_) => ABSENT,
         }
     }
 }
@@ -172,10 +169,12 @@ impl SettingsCache {
     }
 
     async fn read_now(&self) -> Result<Arc<Settings>, NoSettings> {
-        let secret = self.secrets.read(&self.secret).await?;
-        let secret = secret.ok_or_else(|| NoSettings::Missing(self.secret.clone()))?;
-        let settings: Result<Settings, _> = serde_json::from_str(secret.expose_secret());
-        let settings = settings.map_err(|_| NoSettings::Malformed(self.secret.clone()))?;
+        // Without the provider's secret there may be connections that have their own.
+        let settings = match self.secrets.read(&self.secret).await? {
+            None => Settings::default(),
+            Some(secret) => serde_json::from_str(secret.expose_secret())
+                .map_err(|_| NoSettings::Malformed(self.secret.clone()))?,
+        };
         Ok(Arc::new(Settings { fingerprints: self.fingerprints.clone(), ..settings }))
     }
 }

@@ -139,11 +139,11 @@ impl EventItem {
         if self.is_listed() {
             let shard = self.shard(DAY_SHARDS);
             put("g1", text(day_partition(&self.provider, &day(self.received_ms), shard)));
-            put("g1s", text(self.sort_key(self.received_ms)));
+            put("g1s", text(self.place_by_time()));
             if self.outcome.is_rare() {
                 let shard = self.shard(RARE_SHARDS);
                 put("g2", text(rare_partition(&self.provider, self.outcome, shard)));
-                put("g2s", text(self.sort_key(self.due_ms.unwrap_or(self.received_ms))));
+                put("g2s", text(self.place_among_rare()));
             }
         }
         item
@@ -350,11 +350,11 @@ impl Table {
         let bounds = (String::new(), before.to_owned());
         let (mut events, ends) =
             self.in_partitions(index, partitions, bounds, share, Order::NewestFirst).await?;
-        events.sort_by_key(|event| std::cmp::Reverse(event.place()));
+        events.sort_by_cached_key(|event| std::cmp::Reverse(event.place_in(index)));
         let mut more = false;
         if let Some(end) = ends.into_iter().max() {
             more = true;
-            events.retain(|event| event.place() >= end);
+            events.retain(|event| event.place_in(index) >= end);
         }
         let limit = usize::try_from(limit).unwrap_or(0);
         more |= events.len() > limit;
@@ -404,7 +404,7 @@ impl Table {
                 events.push(EventItem::from_item(action, item)?);
             }
             if answer.last_evaluated_key.is_some() && !answer.items().is_empty() {
-                ends.extend(events.last().map(EventItem::place));
+                ends.extend(events.last().map(|event| event.place_in(index)));
             }
         }
         Ok((events, ends))
@@ -423,12 +423,18 @@ fn moment(at_ms: i64) -> String {
 }
 
 impl EventItem {
-    /// Its place in a list: pass it as `before` to go on after it.
-    pub fn place(&self) -> String {
-        self.sort_key(if self.outcome == Outcome::Failed {
-            self.due_ms.unwrap_or(self.received_ms)
-        } else {
-            self.received_ms
-        })
+    /// Its place in the list of a provider's day: pass it as `before` to go on after it.
+    pub fn place_by_time(&self) -> String {
+        self.place_in(BY_TIME)
+    }
+
+    /// The same in the list of its rare outcome, where failed events stand by the time at which they are due.
+    pub fn place_among_rare(&self) -> String {
+        self.place_in(RARE)
+    }
+
+    fn place_in(&self, index: &str) -> String {
+        let due_ms = self.due_ms.filter(|_| index == RARE);
+        self.sort_key(due_ms.unwrap_or(self.received_ms))
     }
 }

@@ -30,8 +30,8 @@ use tillwatch_domain::{Cause, Event};
 
 use crate::catalogue::{About, Authentication, Setting, SettingKind};
 use crate::{
-    Failure, Headers, ParseError, Proof, Provider, Received, Reply, Request, Settings, SettingsError,
-    Unverified, hmac,
+    Failure, Headers, MOST_CLAIMED, ParseError, Proof, Provider, Received, Reply, Request, Settings,
+    SettingsError, Unverified, hmac,
 };
 
 const ABOUT: About = About {
@@ -77,7 +77,11 @@ impl Provider for Meta {
     }
 
     fn claimed_account(&self, _: &Headers, body: &[u8]) -> Option<String> {
-        parse::account(body)
+        parse::accounts(body, 1).pop()
+    }
+
+    fn claimed_accounts(&self, _: &Headers, body: &[u8]) -> Vec<String> {
+        parse::accounts(body, MOST_CLAIMED)
     }
 
     fn handshake(

@@ -64,11 +64,21 @@ pub(super) struct Told {
     pub(super) change: Option<Change>,
 }
 
-/// The account of the first entry.
-pub(super) fn account(body: &[u8]) -> Option<String> {
-    let envelope: Envelope<'_> = json::read(body, "meta").ok()?;
-    let entry: Entry<'_> = json::read(envelope.entry.first()?.get().as_bytes(), "meta").ok()?;
-    Some(account_of(entry.id.as_str()).to_owned())
+/// The accounts of the entries, each once, the first `most` of them.
+pub(super) fn accounts(body: &[u8], most: usize) -> Vec<String> {
+    let Ok(envelope) = json::read::<Envelope<'_>>(body, "meta") else { return Vec::new() };
+    let mut accounts: Vec<String> = Vec::new();
+    for raw in envelope.entry {
+        if accounts.len() == most {
+            break;
+        }
+        let Ok(entry) = json::read::<Entry<'_>>(raw.get().as_bytes(), "meta") else { break };
+        let account = account_of(entry.id.as_str());
+        if accounts.iter().all(|known| known != account) {
+            accounts.push(account.to_owned());
+        }
+    }
+    accounts
 }
 
 fn account_of(id: &str) -> &str {
@@ -196,13 +206,15 @@ mod tests {
     }
 
     #[test]
-    fn the_first_entrys_account_is_the_claimed_one_and_counts_without_its_prefix() {
-        assert_eq!(account(PAGE.as_bytes()).as_deref(), Some("7"));
+    fn the_entries_accounts_are_the_claimed_ones_each_once_and_count_without_their_prefix() {
+        assert_eq!(accounts(PAGE.as_bytes(), 8), ["7", "8"]);
+        assert_eq!(accounts(PAGE.as_bytes(), 1), ["7"]);
+        assert_eq!(accounts(PAGE.replace(r#""id":"8""#, r#""id":"7""#).as_bytes(), 8), ["7"]);
         let ads = PAGE.replace(r#""id":"7""#, r#""id":"act_7""#);
-        assert_eq!(account(ads.as_bytes()).as_deref(), Some("7"));
+        assert_eq!(accounts(ads.as_bytes(), 1), ["7"]);
         assert_eq!(parsed(&ads).unwrap()[0].dedupe.account, "7");
         for body in ["", "{}", r#"{"object":"page","entry":[]}"#, "[", r#"{"object":"page","entry":[7]}"#] {
-            assert_eq!(account(body.as_bytes()), None, "{body}");
+            assert_eq!(accounts(body.as_bytes(), 8), [""; 0], "{body}");
         }
     }
 

@@ -93,10 +93,10 @@ pub(super) fn parse(received: Received<'_>) -> Result<Vec<Event>, ParseError> {
         Some("stock.quant") => vec![subject.quant(json::read(received.body, reader.kind)?)?],
         _ => vec![],
     };
-    // Without a time an event can't be told from its successor that says the same, so each arrival is one: to apply a
-    // state twice does no harm, to leave one out does.
-    let when =
-        written.as_ref().map_or_else(|| received.at.as_millisecond().to_string(), |(_, text)| text.clone());
+    // Where its time does not tell an event from its successor that says the same, each arrival is one: to apply a state
+    // twice does no harm, to leave one out does. An order does not come back to a state that it left.
+    let told = written.as_ref().filter(|(at, _)| known == Some("pos.order") || at.subsec_nanosecond() != 0);
+    let when = told.map_or_else(|| received.at.as_millisecond().to_string(), |(_, text)| text.clone());
     let content = digest::of([received.body]);
     Ok(vec![Event {
         dedupe: DedupeKey {
@@ -128,7 +128,7 @@ fn number(reader: Reader<'_>, name: &'static str, field: Field) -> Result<Option
 
 impl Subject<'_> {
     /// Ids are unique within one database.
-    fn change(&self, kind: Kind, id: &str, major: i64, status: Status, fields: Fields) -> Change {
+    fn change(&self, kind: Kind, id: &str, revision: Revision, status: Status, fields: Fields) -> Change {
         Change {
             record: RecordKey {
                 provider: "odoo".into(),
@@ -136,7 +136,7 @@ impl Subject<'_> {
                 kind,
                 id: id.to_owned(),
             },
-            revision: Revision::at(major, status),
+            revision,
             occurred_at: self.written.unwrap_or(self.arrived),
             status,
             fields,
@@ -168,9 +168,12 @@ impl Subject<'_> {
             number: order.pos_reference.text(reader, "pos_reference")?.or(name),
             ..Fields::default()
         };
-        // An order's states have one way to go, so where no time is told their rank is enough.
-        let major = self.written.map_or(0, nanoseconds);
-        let change = |kind, status, fields| self.change(kind, self.id, major, status, fields);
+        // An order's states have one way to go, whatever times are told; within one the time decides.
+        let version = nanoseconds(self.written.unwrap_or(self.arrived));
+        let change = |kind, status: Status, fields| {
+            let revision = Revision { version, ..Revision::at(status.rank().into(), status) };
+            self.change(kind, self.id, revision, status, fields)
+        };
         if is_refund {
             let status = if status == Status::Draft { Status::Pending } else { status };
             let total = total.map(|total| total.trim_start_matches('-').to_owned());
@@ -198,7 +201,7 @@ impl Subject<'_> {
             (_, Some(true)) => Status::Available,
             (_, None) => Status::Changed,
         };
-        Ok(self.change(Kind::Item, id, self.latest(), status, Fields::default()))
+        Ok(self.change(Kind::Item, id, self.latest(status), status, Fields::default()))
     }
 
     /// One product's stock at one location, perhaps of one lot: only a quant's own id tells all of these apart.
@@ -211,12 +214,15 @@ impl Subject<'_> {
             Some(quantity) if quantity == "0" || quantity.starts_with('-') => Status::Unavailable,
             Some(_) => Status::Available,
         };
-        Ok(self.change(Kind::Stock, &id, self.latest(), status, Fields { quantity, ..Fields::default() }))
+        let fields = Fields { quantity, ..Fields::default() };
+        Ok(self.change(Kind::Stock, &id, self.latest(status), status, fields))
     }
 
-    /// The place of a state that can follow any other: by its time, and where none is told by its arrival.
-    fn latest(&self) -> i64 {
-        nanoseconds(self.written.unwrap_or(self.arrived))
+    /// The place of a state that can follow any other: by its time, which Odoo tells in whole seconds, and where that does
+    /// not decide by its arrival.
+    fn latest(&self, status: Status) -> Revision {
+        let told = nanoseconds(self.written.unwrap_or(self.arrived));
+        Revision { version: self.arrived.as_millisecond(), ..Revision::at(told, status) }
     }
 }
 
@@ -352,19 +358,22 @@ mod tests {
     }
 
     #[test]
-    fn states_of_one_time_are_ordered_by_their_rank_and_others_by_their_time() {
+    fn an_orders_states_are_ordered_by_their_rank_and_those_of_one_rank_by_their_time() {
         let revision = |body: &str| change(body, Kind::Order).revision;
         let draft = ORDER.replace(r#""paid""#, r#""draft""#);
         assert!(revision(&draft) < revision(ORDER));
-        assert!(revision(ORDER) < revision(&draft.replace("10:00:01", "10:00:01.000002")));
+        assert!(revision(&draft.replace("10:00:01", "10:00:02")) < revision(ORDER));
+        assert!(revision(ORDER) < revision(&ORDER.replace("10:00:01", "10:00:01.000002")));
     }
 
     #[test]
-    fn an_order_that_tells_no_time_is_ordered_by_its_rank_alone() {
+    fn an_order_that_tells_no_time_is_ordered_by_its_rank_too() {
         let revision = |body: &str, arrived| parsed(body, arrived).unwrap().changes[0].revision;
         let (paid, draft) = (without(ORDER, "write_date"), ORDER.replace(r#""paid""#, r#""draft""#));
         assert!(revision(&without(&draft, "write_date"), 9) < revision(&paid, 5));
         assert_eq!(parsed(&paid, 5).unwrap().occurred_at, None);
+        let cancelled = paid.replace(r#""paid""#, r#""cancel""#);
+        assert!(revision(ORDER, 5) < revision(&cancelled, 5), "a rule may have ceased to tell the time");
     }
 
     #[test]
@@ -401,6 +410,17 @@ mod tests {
         let gone = body.replace(r#""active":true"#, r#""active":false"#);
         let revision = |body: &str, arrived| parsed(body, arrived).unwrap().changes[0].revision;
         assert!(revision(&gone, 5) < revision(&body, 9));
+    }
+
+    #[test]
+    fn states_of_one_second_that_can_follow_any_other_are_ordered_by_their_arrival() {
+        let at = |body: &str, arrived| parsed(body, arrived).unwrap();
+        let (twelve, eleven) = (QUANT, QUANT.replace("12.0", "11.0"));
+        let arrived = [at(twelve, 1), at(&eleven, 2), at(twelve, 3)];
+        assert!(arrived.is_sorted_by(|one, other| one.changes[0].revision < other.changes[0].revision));
+        assert_ne!(arrived[0].dedupe, arrived[2].dedupe);
+        let fine = QUANT.replace("10:00:01", "10:00:01.25");
+        assert_eq!(at(&fine, 1).dedupe, at(&fine, 3).dedupe);
     }
 
     #[test]

@@ -147,14 +147,14 @@ impl Callback<'_> {
         &self,
         kind: Kind,
         id: String,
-        major: i64,
+        revision: Revision,
         status: Status,
         at: Timestamp,
         fields: Fields,
     ) -> Change {
         Change {
             record: RecordKey { provider: "petpooja".into(), scope: self.restaurant.clone(), kind, id },
-            revision: Revision::at(major, status),
+            revision,
             occurred_at: at,
             status,
             fields,
@@ -174,6 +174,23 @@ impl Callback<'_> {
             test: false,
             changes,
         }
+    }
+
+    /// The key of the `part`th event of a body whose states can follow any other. Within a whole second the same may be said
+    /// anew, and then every arrival is another.
+    fn key(&self, told: Option<Timestamp>, part: usize) -> String {
+        if told.is_some_and(|told| told.subsec_nanosecond() != 0) {
+            self.content(part)
+        } else {
+            self.arrival(part)
+        }
+    }
+
+    /// The place of a state that can follow any other: by its time, which a clock that is ahead must not put before what
+    /// arrives later, and where that does not decide by its arrival.
+    fn latest(&self, told: Timestamp, status: Status) -> Revision {
+        let arrived = self.received.at;
+        Revision { version: arrived.as_millisecond(), ..Revision::at(nanoseconds(told.min(arrived)), status) }
     }
 
     /// The key of the `part`th event of a body that tells no time: every arrival is another.
@@ -206,7 +223,7 @@ impl Callback<'_> {
         let key = digest::of([b"order", id.as_bytes(), said.as_bytes(), timestamp.as_bytes()]);
         let change = status_of(&said).map(|status| {
             let (at, fields) = (told.unwrap_or(self.received.at), Fields { number, ..Fields::default() });
-            self.change(Kind::Order, id, 0, status, at, fields)
+            self.change(Kind::Order, id, Revision::at(0, status), status, at, fields)
         });
         Ok(vec![self.event(&key, told, change.into_iter().collect())])
     }
@@ -218,10 +235,9 @@ impl Callback<'_> {
         if ids.is_empty() || ids.len() > MOST_CHANGES {
             ids = vec![MENU.to_owned()];
         }
-        let change =
-            |id| self.change(Kind::Item, id, nanoseconds(at), Status::Changed, at, Fields::default());
-        let key = if told.is_some() { self.content(0) } else { self.arrival(0) };
-        Ok(vec![self.event(&key, told, ids.into_iter().map(change).collect())])
+        let status = Status::Changed;
+        let change = |id| self.change(Kind::Item, id, self.latest(at, status), status, at, Fields::default());
+        Ok(vec![self.event(&self.key(told, 0), told, ids.into_iter().map(change).collect())])
     }
 
     fn stock(&self, stock: StockCallback) -> Result<Vec<Event>, ParseError> {
@@ -238,9 +254,10 @@ impl Callback<'_> {
         let change = |id: &String| {
             // Addons are counted apart from items.
             let id = if addon { format!("addon:{id}") } else { id.clone() };
-            Some(self.change(Kind::Stock, id, nanoseconds(at), status?, at, Fields::default()))
+            let status = status?;
+            Some(self.change(Kind::Stock, id, self.latest(at, status), status, at, Fields::default()))
         };
-        let key = |part| if told.is_some() { self.content(part) } else { self.arrival(part) };
+        let key = |part| self.key(told, part);
         if ids.is_empty() {
             return Ok(vec![self.event(&key(0), told, vec![])]);
         }

@@ -480,6 +480,13 @@ impl Configurator {
                     self.connections.document::<Connection>(Kind::Connection, &route.connection).await?;
                 let Some(other) = other.map(|stored| stored.document) else { continue };
                 if other.automatic {
+                    if other.state != State::Enabled {
+                        return Err(Unconfigured::Conflict(format!(
+                            "The connection `{}`, which an event of this account made, is {}, and would leave behind what it holds. Enable it first.",
+                            other.id,
+                            other.state.name(),
+                        )));
+                    }
                     if !dry_run {
                         self.connections.unroute(&other).await?;
                         self.connections.delete_document(Kind::Connection, &other.id).await?;

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use serde::Serialize;
-use tillwatch_domain::{EventId, Outcome, RecordKey, RequestId};
+use tillwatch_domain::{Change, EventId, Outcome, RecordKey, RequestId};
 use tillwatch_platform::table::{EventItem, PayloadAt, Period};
 use tillwatch_providers::{Received, request};
 use utoipa::ToSchema;
@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::operators::Who;
 use super::{Console, Pending, Problem, Query, decoded, encoded, rfc3339};
 use crate::payload;
-use crate::process::send_again;
+use crate::process::{owned, send_again};
 
 /// An event, or a rejected request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -302,7 +302,7 @@ impl Console {
                 .rare_events(provider, outcome, &before, i32::try_from(asked).unwrap_or(50))
                 .await?;
             for event in page.events {
-                before = event.place();
+                before = event.place_among_rare();
                 looked_at += 1;
                 if filter.takes(&event) {
                     found.push(event);
@@ -415,24 +415,11 @@ impl Console {
             && let Ok(events) = module.parse(Received { headers: &headers, body: &body, at: received })
         {
             let said = events.into_iter().find(|said| said.dedupe.event_id().as_str() == event.id);
-            for change in said.iter().filter(|said| !said.test).flat_map(|said| &said.changes) {
-                let record = self.table.record(&change.record, true).await?.map(|stored| stored.record);
-                let digits = event.id.trim_start_matches("evt_");
-                let seen = record.as_ref().and_then(|record| {
-                    record.seen.iter().find(|seen| seen.event == digits && seen.revision == change.revision)
-                });
-                records.push(TouchedRecord {
-                    path: path_of(&change.record),
-                    effect: seen
-                        .and_then(|seen| serde_json::to_value(seen.effect).ok())
-                        .and_then(|name| name.as_str().map(str::to_owned)),
-                    status_from: seen
-                        .and_then(|seen| seen.transition)
-                        .and_then(|transition| transition.from)
-                        .map(tillwatch_domain::Status::name),
-                    status_to: change.status.name(),
-                    status_now: record.as_ref().map(|record| record.status.name()),
-                });
+            if let Some(said) = said.filter(|said| !said.test) {
+                for change in &said.changes {
+                    let change = owned(&said, change, event.connection.as_deref());
+                    records.push(self.touched(&event, &change).await?);
+                }
             }
         }
         let text = String::from_utf8(body);
@@ -457,6 +444,27 @@ impl Console {
             body,
             body_base64,
             records,
+        })
+    }
+
+    /// A record that an event speaks of, as it is now.
+    async fn touched(&self, event: &EventItem, change: &Change) -> Result<TouchedRecord, Problem> {
+        let record = self.table.record(&change.record, true).await?.map(|stored| stored.record);
+        let digits = event.id.trim_start_matches("evt_");
+        let seen = record.as_ref().and_then(|record| {
+            record.seen.iter().find(|seen| seen.event == digits && seen.revision == change.revision)
+        });
+        Ok(TouchedRecord {
+            path: path_of(&change.record),
+            effect: seen
+                .and_then(|seen| serde_json::to_value(seen.effect).ok())
+                .and_then(|name| name.as_str().map(str::to_owned)),
+            status_from: seen
+                .and_then(|seen| seen.transition)
+                .and_then(|transition| transition.from)
+                .map(tillwatch_domain::Status::name),
+            status_to: change.status.name(),
+            status_now: record.as_ref().map(|record| record.status.name()),
         })
     }
 

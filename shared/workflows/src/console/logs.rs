@@ -33,7 +33,7 @@ impl Console {
         let asked = Asked::of(query, self.clock.now().as_millisecond())?;
         let is_rare = asked.filter.outcome.is_some_and(tillwatch_domain::Outcome::is_rare);
         let place = |event: &EventItem| {
-            if is_rare { event.place() } else { format!("{:013}#{}", event.received_ms, event.id) }
+            if is_rare { event.place_among_rare() } else { event.place_by_time() }
         };
         let providers: Vec<&str> = match query.get("provider") {
             Some(name) => vec![listed_provider(name)?],

@@ -32,7 +32,7 @@ pub struct RecordView {
     pub provider: String,
     /// The provider's id of it.
     pub id: String,
-    /// The provider's id of the merchant, shop or account.
+    /// The provider's id of the merchant, shop or account; the connection's id where accounts replace each other.
     pub account: String,
     /// Where it stands.
     pub status: &'static str,

@@ -25,7 +25,7 @@ pub(super) enum Failure {
     UnknownProvider,
     #[error("record: {0}")]
     OtherAccount(#[from] OtherAccount),
-    #[error("connection: its account belongs to another connection than the one whose secret proved it")]
+    #[error("connection: its account is none of those of the connection whose secret proved it")]
     AnotherAccount,
     #[error("record: it was written by others each of {CONTENTIONS} times")]
     Contended,

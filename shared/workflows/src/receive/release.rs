@@ -105,6 +105,6 @@ impl Receiver {
 fn no_settings(error: NoSettings) -> NotReleased {
     match error {
         NoSettings::Store(error) => NotReleased::Unavailable(error.to_string()),
-        NoSettings::Missing(_) | NoSettings::Malformed(_) => NotReleased::Misconfigured(error.to_string()),
+        NoSettings::Malformed(_) => NotReleased::Misconfigured(error.to_string()),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tillwatch_domain::replay::{Candidate, Filter, Skip};
+use tillwatch_domain::replay::{Candidate, Counts, Filter, Skip};
 use tillwatch_domain::{Cause, Outcome, RequestId};
 use tillwatch_platform::clock::Clock;
 use tillwatch_platform::queue::Queue;
@@ -21,10 +21,18 @@ pub(super) struct Sender {
 }
 
 /// What came of one.
-pub(super) enum Dealt {
+enum Dealt {
     Sent,
     Released,
     Skipped(Skip),
+}
+
+/// What came of the events of one request.
+#[derive(Default)]
+pub(super) struct OfRequest {
+    pub(super) counts: Counts,
+    /// The request's id, if it was sent.
+    pub(super) sent: Option<String>,
 }
 
 /// Something that all of them need did not answer: the one in hand is to be dealt with later.
@@ -51,8 +59,32 @@ pub(super) fn is_in_vain(item: &EventItem) -> Option<Skip> {
 }
 
 impl Sender {
+    /// Deals with events of one request. Each of them holds the whole request, which is sent once.
+    pub(super) async fn deal_with_request(
+        &self,
+        listed: &[EventItem],
+        filter: &Filter,
+    ) -> Result<OfRequest, Trouble> {
+        let mut done = OfRequest::default();
+        for item in listed {
+            if done.sent.is_some() {
+                done.counts.sent += 1;
+                continue;
+            }
+            match self.deal(item, filter).await? {
+                Dealt::Sent => {
+                    done.counts.sent += 1;
+                    done.sent = Some(item.request_id.clone());
+                }
+                Dealt::Released => done.counts.released += 1,
+                Dealt::Skipped(why) => done.counts.skip(why),
+            }
+        }
+        Ok(done)
+    }
+
     /// Reads what a list named, and sends it if the filter still names it.
-    pub(super) async fn deal(&self, listed: &EventItem, filter: &Filter) -> Result<Dealt, Trouble> {
+    async fn deal(&self, listed: &EventItem, filter: &Filter) -> Result<Dealt, Trouble> {
         let item = match self.fetched(listed, filter).await? {
             Ok(item) => item,
             Err(skip) => return Ok(Dealt::Skipped(skip)),

@@ -1,14 +1,15 @@
 //! One step of a replay: a page of its lists, dealt with and written down.
 
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tillwatch_domain::replay::{Counts, Cursor, Filter, List, Replay};
+use tillwatch_domain::replay::{Counts, Cursor, Filter, List, Replay, Skip};
 use tillwatch_platform::connections::Stored;
 use tillwatch_platform::table::{EventItem, Period, TableError, Written};
 use tokio::task::JoinSet;
 
-use super::sender::{Dealt, Trouble, candidate};
+use super::sender::{OfRequest, Trouble, candidate};
 use super::{CONTENTIONS, ReplayError, Replays};
 
 /// How many are sent at the same time.
@@ -101,6 +102,7 @@ impl Replays {
         let mut done = Done { counts: Counts::default(), cursor: replay.cursor.clone(), trouble: None };
         let most = u64::from(replay.rate).min(LOOKED_AT);
         let began = tokio::time::Instant::now();
+        let mut sent = HashSet::new();
         for _ in 0..PAGES {
             let limit = i32::try_from((2 * most).clamp(25, LOOKED_AT)).unwrap_or(25);
             let page = match self.page(&replay.filter, replay.upto_ms, done.cursor.as_ref(), limit).await {
@@ -116,7 +118,7 @@ impl Replays {
                 let room = usize::try_from(most.saturating_sub(done.counts.moved())).unwrap_or(0);
                 let (chunk, after) = split(replay, rest, room.min(AT_ONCE));
                 rest = after;
-                let counts = match self.chunk(replay, chunk).await {
+                let counts = match self.chunk(replay, chunk, &mut sent).await {
                     Ok(counts) => counts,
                     Err(Trouble(trouble)) => {
                         done.trouble = Some(trouble);
@@ -142,26 +144,41 @@ impl Replays {
     }
 
     /// Deals with some at the same time. If one can't be dealt with now, none counts: they all come again.
-    async fn chunk(&self, replay: &Replay, chunk: &[EventItem]) -> Result<Counts, Trouble> {
+    /// A request is sent once for all of its events that stand together; `sent` are those that were.
+    async fn chunk(
+        &self,
+        replay: &Replay,
+        chunk: &[EventItem],
+        sent: &mut HashSet<String>,
+    ) -> Result<Counts, Trouble> {
         let mut counts = Counts::default();
-        let mut dealing = JoinSet::new();
+        let mut by_request = BTreeMap::<&str, Vec<EventItem>>::new();
         for item in chunk {
             counts.looked_at += 1;
             if !replay.takes(&candidate(item)) {
                 continue;
             }
-            let (sender, item, filter) = (Arc::clone(&self.sender), item.clone(), replay.filter.clone());
-            dealing.spawn(async move { sender.deal(&item, &filter).await });
+            if sent.contains(&item.request_id) {
+                counts.sent += 1;
+            } else {
+                by_request.entry(&item.request_id).or_default().push(item.clone());
+            }
+        }
+        let mut dealing = JoinSet::new();
+        for (_, items) in by_request {
+            let (sender, filter) = (Arc::clone(&self.sender), replay.filter.clone());
+            dealing.spawn(async move { sender.deal_with_request(&items, &filter).await });
         }
         let mut trouble = None;
         while let Some(dealt) = dealing.join_next().await {
             match dealt {
-                Ok(Ok(Dealt::Sent)) => counts.sent += 1,
-                Ok(Ok(Dealt::Released)) => counts.released += 1,
-                Ok(Ok(Dealt::Skipped(why))) => counts.skip(why),
+                Ok(Ok(OfRequest { counts: of_request, sent: request })) => {
+                    counts.add(&of_request);
+                    sent.extend(request);
+                }
                 Ok(Err(failed)) => trouble = Some(failed),
                 // What panicked has been told by the panic hook; it would do so again.
-                Err(_) => counts.skip(tillwatch_domain::replay::Skip::Unreadable),
+                Err(_) => counts.skip(Skip::Unreadable),
             }
         }
         trouble.map_or(Ok(counts), Err)
@@ -257,8 +274,8 @@ fn split<'a>(replay: &Replay, events: &'a [EventItem], most: usize) -> (&'a [Eve
 /// Where an event stands in a list: what sorts before it follows.
 fn place(event: &EventItem, list: List) -> String {
     match list {
-        List::Rare(_) => event.place(),
-        List::Days => format!("{}#{}", moment(event.received_ms), event.id),
+        List::Rare(_) => event.place_among_rare(),
+        List::Days => event.place_by_time(),
     }
 }
 
