@@ -6,8 +6,8 @@
 //! `BEGIN`, `COMMIT` and `ROLLBACK` that are answered "ignore" do nothing. The savepoint does their work, because an
 //! action fails exactly when it would have rolled back. Nobody sees a write before its fsync.
 //!
-//! Reading goes past the writer, by connections of its own: a row by its key on the caller's thread (12 µs, where the
-//! way to another thread and back takes 20 to 60 more), pages of rows on a thread that may block.
+//! Reading goes past the writer, by connections of its own: a row by its key, or a few of one partition, on the caller's
+//! thread (12 µs, where the way to another thread and back takes 20 to 60 more), pages of rows on a thread that may block.
 
 #[cfg(test)]
 mod tests;
@@ -39,6 +39,8 @@ use super::writer::{self, Lost, Store, Writer};
 const TOKEN_LIFE: i64 = 600_000;
 /// How many expired items are deleted at once: others' writes wait for no more.
 const SWEEP: usize = 100;
+/// How many rows of a partition are read on the caller's thread.
+const FEW: usize = 16;
 /// Who deletes expired items, in the stream: so consumers tell those deletions from others.
 const EXPIRY: &str = r#"{"type":"Service","principalId":"dynamodb.amazonaws.com"}"#;
 
@@ -56,8 +58,16 @@ struct Inner {
 
 /// They remember the tables' definitions: no operation here changes one.
 struct Readers {
-    row: Mutex<Storage>,
+    /// As many as threads that read rows, so that there is one for each: what receives must not wait for one that is held
+    /// by what processes, which gives way to it and may be held up.
+    rows: [Mutex<Storage>; 4],
     page: Mutex<Storage>,
+}
+
+impl Readers {
+    fn row(&self) -> MutexGuard<'_, Storage> {
+        self.rows.iter().find_map(|reader| reader.try_lock().ok()).unwrap_or_else(|| held(&self.rows[0]))
+    }
 }
 
 /// A table can't be used as it was meant to. Ours.
@@ -103,7 +113,7 @@ impl EmbeddedTable {
             Ok(Mutex::new(storage))
         };
         // Before the writer starts: opening one writes, and a group's transaction does not wait for others to.
-        let readers = Readers { row: reader()?, page: reader()? };
+        let readers = Readers { rows: [reader()?, reader()?, reader()?, reader()?], page: reader()? };
         Self::start(tables, Some(Arc::new(readers)), now)
     }
 
@@ -125,7 +135,7 @@ impl EmbeddedTable {
         let result = match operation {
             "GetItem" => self.read_row(body, get_item::execute).await,
             "BatchGetItem" => self.read_page(body, batch_get_item::execute).await,
-            "Query" => self.read_page(body, query::execute).await,
+            "Query" => self.query(body).await,
             "Scan" => self.read_page(body, scan::execute).await,
             "DescribeTable" => self.read_page(body, describe).await,
             "PutItem" => self.write(body, put_item::execute).await,
@@ -182,8 +192,17 @@ impl EmbeddedTable {
         F: AsyncFnOnce(&Storage, Q) -> dynoxide::Result<A> + Send + 'static,
     {
         match &self.0.readers {
-            Some(readers) => json(&ready(action(&held(&readers.row), parse(body)?))?),
+            Some(readers) => json(&ready(action(&readers.row(), parse(body)?))?),
             None => self.read_page(body, action).await,
+        }
+    }
+
+    async fn query(&self, body: &[u8]) -> Result<Vec<u8>, TableError> {
+        let request: query::QueryRequest = parse(body)?;
+        let is_of_few = request.index_name.is_none() && request.limit.is_some_and(|limit| limit <= FEW);
+        match &self.0.readers {
+            Some(readers) if is_of_few => json(&ready(query::execute(&*readers.row(), request))?),
+            _ => json(&self.on_reader(move |storage| Ok(ready(query::execute(storage, request))?)).await?),
         }
     }
 

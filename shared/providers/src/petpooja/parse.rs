@@ -423,14 +423,28 @@ mod tests {
     }
 
     #[test]
-    fn what_tells_no_time_is_an_event_each_time_and_what_tells_one_is_one() {
+    fn what_tells_no_more_than_a_second_is_an_event_each_time_and_what_tells_more_is_one() {
         let key = |body: &str, arrived| event_at(body, arrived).dedupe;
-        for untimed in [STOCK, MENU_PUSHED, r#"{"restID":"r1"}"#] {
+        for untimed in [STOCK, MENU_PUSHED, INVENTORY, UPDATE, r#"{"restID":"r1"}"#] {
             assert_ne!(key(untimed, "2026-01-01T10:00:00Z"), key(untimed, "2026-01-01T10:00:00.001Z"));
         }
         for timed in [INVENTORY, UPDATE] {
-            assert_eq!(key(timed, "2026-01-01T10:00:00Z"), key(timed, "2026-01-01T11:00:00Z"));
+            let timed = timed.replace("09:59:00Z", "09:59:00.25Z");
+            assert_eq!(key(&timed, "2026-01-01T10:00:00Z"), key(&timed, "2026-01-01T11:00:00Z"));
         }
+    }
+
+    #[test]
+    fn states_that_can_follow_any_other_are_ordered_by_arrival_within_a_second_and_where_a_clock_is_ahead() {
+        let revision = |body: &str, arrived| event_at(body, arrived).changes[0].revision;
+        let out = INVENTORY.replace("in_stock", "out_of_stock");
+        assert!(revision(&out, "2026-01-01T10:00:00Z") < revision(INVENTORY, "2026-01-01T10:00:01Z"));
+        assert!(revision(INVENTORY, "2026-01-01T10:00:00Z") < revision(&out, "2026-01-01T10:00:01Z"));
+        let ahead = INVENTORY.replace("09:59:00", "10:03:00");
+        assert!(
+            revision(&ahead, "2026-01-01T10:00:00Z")
+                < revision(&out.replace("09:59:00", "10:01:00"), "2026-01-01T10:02:00Z")
+        );
     }
 
     #[test]
