@@ -8,6 +8,7 @@ pub mod connection;
 pub mod event;
 pub mod fields;
 pub mod figures;
+pub mod health;
 pub mod location;
 pub mod money;
 pub mod record;

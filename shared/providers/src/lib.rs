@@ -9,6 +9,7 @@
 
 pub mod call;
 pub mod catalogue;
+pub mod checks;
 mod digest;
 pub mod fingerprint;
 mod form;

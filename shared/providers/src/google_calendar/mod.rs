@@ -10,6 +10,7 @@
 //!   for a while both speak. So a calendar's states are ordered by when they arrived, and then by their number.
 //! - Google tries again only after 500, 502, 503 and 504. Whatever else it hears is the end of that notification.
 
+pub(crate) mod check;
 mod parse;
 mod sample;
 pub(crate) mod subscriptions;

@@ -16,6 +16,7 @@
 //! - No time is signed: replays are caught by the ids.
 //! - UNVERIFIED is a name `receipts.create`, which others have met: it is read as `receipts.update` is.
 
+pub(crate) mod check;
 mod parse;
 mod sample;
 pub(crate) mod subscriptions;

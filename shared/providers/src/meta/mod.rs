@@ -18,6 +18,7 @@
 //! - Whatever is not answered 200 comes again: for 36 hours, of WhatsApp up to 7 days.
 
 mod ads;
+pub(crate) mod check;
 mod handshake;
 mod parse;
 mod sample;

@@ -12,8 +12,8 @@ use crate::subscriptions::{
     text, union,
 };
 
-const BASE: &str = "https://graph.facebook.com";
-const VERSION: &str = "v25.0";
+pub(super) const BASE: &str = "https://graph.facebook.com";
+pub(super) const VERSION: &str = "v25.0";
 /// Objects and their fields.
 const EVENTS: &[&str] = &[
     "whatsapp_business_account.messages",

@@ -19,6 +19,7 @@
 //! UNVERIFIED: releases and modules may send a link to a record as its id or as `[id, "name"]`, and times with
 //! microseconds; each is read.
 
+pub(crate) mod check;
 mod decimal;
 mod field;
 mod parse;

@@ -24,6 +24,7 @@
 
 mod answer;
 mod body;
+pub(crate) mod check;
 mod moment;
 mod parse;
 mod sample;

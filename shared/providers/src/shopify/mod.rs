@@ -13,6 +13,7 @@
 //!   are parts of one payment.
 //! - Ids exceed 2^53, amounts are decimal text in the currency beside them, and slashes in the body are escaped.
 
+pub(crate) mod check;
 mod headers;
 mod parse;
 mod sample;

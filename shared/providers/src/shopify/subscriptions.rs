@@ -11,7 +11,7 @@ use crate::subscriptions::{
     text,
 };
 
-const VERSION: &str = "2026-07";
+pub(super) const VERSION: &str = "2026-07";
 const EVENTS: &[&str] = &[
     "orders/create",
     "orders/updated",
@@ -37,9 +37,14 @@ const ENDPOINT: &str = "/admin/api/{version}/graphql.json";
 pub(crate) struct ShopifySubscriptions;
 
 /// Whether a shop's domain is one: the token goes there and nowhere else.
-fn is_shop(shop: &str) -> bool {
+pub(super) fn is_shop(shop: &str) -> bool {
     let name = shop.strip_suffix(".myshopify.com").unwrap_or_default();
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+/// Whether it can stand in a path as the API's version.
+pub(super) fn is_version(version: &str) -> bool {
+    version.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 fn call(wanted: &Wanted<'_>, query: &str, variables: &Value) -> Result<Call, Refused> {
@@ -49,7 +54,7 @@ fn call(wanted: &Wanted<'_>, query: &str, variables: &Value) -> Result<Call, Ref
     }
     let token = wanted.own("access_token")?;
     let version = wanted.own.get("api_version").unwrap_or(VERSION);
-    if !version.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+    if !is_version(version) {
         return Err(Refused::BadSetting("api_version", "is no version such as 2026-07"));
     }
     let url = format!("{}/admin/api/{version}/graphql.json", wanted.own_base(&format!("https://{shop}")));

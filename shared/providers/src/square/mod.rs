@@ -7,6 +7,7 @@
 //! - States are ordered by `updated_at`, and of one time by `version`, which refunds and orders made through the API carry.
 //! - No time is signed: replays are caught by the event's id alone.
 
+pub(crate) mod check;
 mod parse;
 mod sample;
 pub(crate) mod subscriptions;

@@ -11,6 +11,7 @@
 //! - Before API version 2025-03-31 a charge's `amount_refunded` counts what a capture left of it, too ("Basil changelog").
 //! - Amounts count Stripe's minor units, which are not always ISO's; currencies are written in lower case.
 
+pub(crate) mod check;
 mod parse;
 mod sample;
 pub(crate) mod subscriptions;

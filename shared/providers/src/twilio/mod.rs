@@ -17,6 +17,7 @@
 //!   in gives it a warning; of a status's answer it reads the status alone.
 //! - Other webhooks (voice, JSON) are kept without changes; an array of JSON, as Event Streams send, is not read.
 
+pub(crate) mod check;
 mod parse;
 mod sample;
 pub(crate) mod subscriptions;

@@ -19,6 +19,7 @@
 //! - The locations of stock are Zettle's own (store, bin, sold), no shops: they are no places of connections.
 //! - After three days without a 2xx Zettle deletes the subscription.
 
+pub(crate) mod check;
 mod envelope;
 mod parse;
 mod sample;

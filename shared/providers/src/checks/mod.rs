@@ -1,0 +1,308 @@
+//! Checks of a connection, as data: the call that tells most for least, and what its answer says of the connection, its
+//! token and its quotas. A provider's own part is in its `check.rs`; it never asks anyone anything itself.
+//!
+//! Answers that hide failure in a success are read for what they say: a `200` with an error in it is none.
+
+pub mod quota;
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use tillwatch_domain::health::Trouble;
+
+use crate::call::{Call, Response, Words};
+use crate::subscriptions::is_code;
+
+pub use quota::Quota;
+
+/// Where a provider tells of its own incidents, in the form of Statuspage's `summary.json`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatusPage {
+    /// Its URL.
+    pub url: &'static str,
+}
+
+/// What is known of a connection that is to be checked.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// The connection's settings and tokens.
+    pub own: &'a Words,
+    /// What the provider's secret holds under `api`.
+    pub shared: &'a Words,
+}
+
+/// Why a check can't be made: a setting that it needs is missing or senseless. Says what to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unchecked {
+    /// It is missing.
+    #[error(
+        "the setting `{0}` is missing, without which nothing can be checked: put it into the connection's configuration"
+    )]
+    Missing(&'static str),
+    /// It makes no sense.
+    #[error("the setting `{0}` {1}: correct it in the connection's configuration")]
+    Senseless(&'static str, &'static str),
+}
+
+impl<'a> Subject<'a> {
+    /// A setting or token of the connection that there must be.
+    pub fn own(&self, name: &'static str) -> Result<&'a str, Unchecked> {
+        self.own.get(name).ok_or(Unchecked::Missing(name))
+    }
+
+    /// A credential that the connection has for itself, or else the application for all.
+    pub fn any(&self, name: &'static str) -> Option<&'a str> {
+        self.own.get(name).or_else(|| self.shared.get(name))
+    }
+
+    /// Where the API is reached, without a slash at its end.
+    pub fn base(&self, default: &str) -> String {
+        self.own.get("base_url").unwrap_or(default).trim_end_matches('/').to_owned()
+    }
+}
+
+/// What a token's answer says of the token.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TokenFacts {
+    /// When it ends by itself; none: not told.
+    pub expires_at: Option<Timestamp>,
+    /// Whether it is told that it never does.
+    pub never_expires: bool,
+    /// What it may do, where that is told.
+    pub scopes: Option<Vec<String>>,
+}
+
+/// What one answer says.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Judged {
+    /// What is wrong; none: nothing.
+    pub trouble: Option<Trouble>,
+    /// The provider's own word for it, `ACCESS_TOKEN_EXPIRED`: never a sentence, which might quote a secret.
+    pub code: Option<String>,
+    /// What is left of the provider's limits, as far as the answer tells.
+    pub quotas: Vec<Quota>,
+    /// What is told of the token.
+    pub token: Option<TokenFacts>,
+}
+
+impl fmt::Debug for Judged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Judged")
+            .field("trouble", &self.trouble)
+            .field("code", &self.code)
+            .field("quotas", &self.quotas)
+            .field("token", &self.token)
+            .finish()
+    }
+}
+
+impl Judged {
+    /// All is well.
+    pub fn good() -> Self {
+        Self::default()
+    }
+
+    /// This is wrong.
+    pub fn of(trouble: Trouble, code: Option<&str>) -> Self {
+        Self { trouble: Some(trouble), ..Self::default() }.with_code(code)
+    }
+
+    /// The same with the provider's word, if it is one.
+    #[must_use]
+    pub fn with_code(mut self, code: Option<&str>) -> Self {
+        self.code = code.filter(|code| is_code(code)).map(str::to_owned);
+        self
+    }
+
+    /// The same with what the answer's headers say of limits.
+    #[must_use]
+    pub fn with_quotas(mut self, quotas: impl IntoIterator<Item = Quota>) -> Self {
+        self.quotas.extend(quotas);
+        self
+    }
+
+    /// The same with what is told of the token.
+    #[must_use]
+    pub fn with_token(self, token: TokenFacts) -> Self {
+        Self { token: Some(token), ..self }
+    }
+}
+
+/// How a provider's connections are checked.
+pub trait Checks: Sync + fmt::Debug {
+    /// The calls that tell most for least: each must go well.
+    fn calls(&self, of: &Subject<'_>) -> Result<Vec<Call>, Unchecked>;
+
+    /// What the answer to the call of that place says.
+    fn judge(&self, of: &Subject<'_>, place: usize, response: &Response) -> Judged;
+
+    /// How many times as long as usual it must be left between two checks, because they cost the provider much.
+    fn seldom(&self) -> u32 {
+        1
+    }
+
+    /// Where the provider tells of its own incidents.
+    fn status_page(&self) -> Option<StatusPage> {
+        None
+    }
+}
+
+/// How connections of that provider are checked.
+pub fn of(provider: &str) -> Option<&'static dyn Checks> {
+    Some(match provider {
+        "square" => &crate::square::check::SquareChecks,
+        "shopify" => &crate::shopify::check::ShopifyChecks,
+        "zettle" => &crate::zettle::check::ZettleChecks,
+        "loyverse" => &crate::loyverse::check::LoyverseChecks,
+        "odoo" => &crate::odoo::check::OdooChecks,
+        "petpooja" => &crate::petpooja::check::PetPoojaChecks,
+        "stripe" => &crate::stripe::check::StripeChecks,
+        "twilio" => &crate::twilio::check::TwilioChecks,
+        "meta" => &crate::meta::check::MetaChecks,
+        "google_calendar" => &crate::google_calendar::check::GoogleCalendarChecks,
+        _ => return None,
+    })
+}
+
+/// What HTTP means with a status; none: a success.
+pub fn by_status(status: u16) -> Option<Trouble> {
+    match status {
+        200..=299 => None,
+        401 => Some(Trouble::TokenRefused),
+        402 | 410 | 423 => Some(Trouble::AccountGone),
+        403 => Some(Trouble::ScopeMissing),
+        408 | 504 => Some(Trouble::TimedOut),
+        429 => Some(Trouble::RateLimited),
+        500..=599 => Some(Trouble::ProviderError),
+        _ => Some(Trouble::Refused),
+    }
+}
+
+/// The answer's JSON if it is a success; else what is wrong, with the word that `code` finds in the body.
+pub(crate) fn read(response: &Response, code: impl Fn(&Value) -> Option<&str>) -> Result<Value, Judged> {
+    let body = response.json();
+    let quotas = quota::of_headers(&response.headers);
+    if let Some(trouble) = by_status(response.status) {
+        let word = body.as_ref().and_then(code);
+        return Err(Judged::of(trouble, word).with_quotas(quotas));
+    }
+    // A page where data should be: a proxy's, or a sign-in's.
+    body.ok_or_else(|| Judged::of(Trouble::Unreadable, None).with_quotas(quotas))
+}
+
+/// A success, with what its headers say of limits.
+pub(crate) fn success(response: &Response) -> Judged {
+    Judged::good().with_quotas(quota::of_headers(&response.headers))
+}
+
+/// A time that a provider writes as RFC 3339, or as Unix seconds, as a number or a text.
+pub(crate) fn moment(value: &Value) -> Option<Timestamp> {
+    match value {
+        Value::String(text) => text.parse().ok().or_else(|| Timestamp::from_second(text.parse().ok()?).ok()),
+        Value::Number(number) => Timestamp::from_second(number.as_i64()?).ok(),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+    use crate::Headers;
+
+    /// An answer.
+    pub(crate) fn answer(status: u16, body: &str) -> Response {
+        Response { status, headers: Headers::new(), body: body.as_bytes().to_vec() }
+    }
+
+    /// What is said of an answer to the call of that place.
+    pub(crate) fn judged(
+        checks: &dyn Checks,
+        own: &[(&str, &str)],
+        place: usize,
+        answer: &Response,
+    ) -> Judged {
+        let (own, shared): (Words, _) = (own.iter().copied().collect(), Words::default());
+        checks.judge(&Subject { own: &own, shared: &shared }, place, answer)
+    }
+
+    /// The same, as the trouble and the provider's word alone.
+    pub(crate) fn trouble(
+        checks: &dyn Checks,
+        own: &[(&str, &str)],
+        status: u16,
+        body: &str,
+    ) -> (Option<Trouble>, Option<String>) {
+        let judged = judged(checks, own, 0, &answer(status, body));
+        (judged.trouble, judged.code)
+    }
+
+    /// The method and URL of each call, or why there is none.
+    pub(crate) fn called(checks: &dyn Checks, own: &[(&str, &str)]) -> Result<Vec<String>, Unchecked> {
+        let (own, shared): (Words, _) = (own.iter().copied().collect(), Words::default());
+        let calls = checks.calls(&Subject { own: &own, shared: &shared })?;
+        Ok(calls.iter().map(|call| format!("{} {}", call.method.name(), call.url)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{answer, judged};
+    use super::*;
+
+    #[test]
+    fn statuses_mean_what_http_means_with_them() {
+        for (status, trouble) in [
+            (200, None),
+            (204, None),
+            (301, Some(Trouble::Refused)),
+            (401, Some(Trouble::TokenRefused)),
+            (402, Some(Trouble::AccountGone)),
+            (403, Some(Trouble::ScopeMissing)),
+            (404, Some(Trouble::Refused)),
+            (429, Some(Trouble::RateLimited)),
+            (500, Some(Trouble::ProviderError)),
+            (503, Some(Trouble::ProviderError)),
+            (504, Some(Trouble::TimedOut)),
+        ] {
+            assert_eq!(by_status(status), trouble, "{status}");
+        }
+    }
+
+    #[test]
+    fn every_provider_reads_a_page_a_limit_and_a_failure_of_its_own_for_what_they_are() {
+        for provider in crate::ALL {
+            let checks = of(provider.name()).unwrap_or_else(|| panic!("{} is checked", provider.name()));
+            for (status, body, wanted) in [
+                (200, "<html>Sign in</html>", Trouble::Unreadable),
+                (200, "", Trouble::Unreadable),
+                (502, "<html>Bad gateway</html>", Trouble::ProviderError),
+                (429, "{}", Trouble::RateLimited),
+                (401, "{}", Trouble::TokenRefused),
+            ] {
+                let judged = judged(checks, &[], 0, &answer(status, body));
+                assert_eq!(judged.trouble, Some(wanted), "{} {status} {body}", provider.name());
+            }
+        }
+    }
+
+    #[test]
+    fn a_sentence_is_no_code() {
+        let judged = Judged::of(Trouble::TokenRefused, Some("the token hunter2 is wrong"));
+        assert_eq!(judged.code, None);
+    }
+
+    #[test]
+    fn nothing_is_called_without_what_it_needs_and_what_is_missing_is_named() {
+        for provider in crate::ALL {
+            let checks = of(provider.name()).unwrap();
+            let error = testing::called(checks, &[]).unwrap_err().to_string();
+            let named = provider
+                .about()
+                .settings
+                .iter()
+                .any(|setting| error.contains(&format!("`{}`", setting.name)));
+            assert!(named, "{}: {error}", provider.name());
+        }
+    }
+}
