@@ -203,3 +203,20 @@ async fn a_list_names_each_once_and_leaves_none_out_whatever_waits_among_them() 
     let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
     assert_eq!((ids.len(), distinct.len()), (40, 40));
 }
+
+#[tokio::test]
+async fn a_replay_adds_nothing_to_a_queue_that_is_not_worked_off() {
+    let world = parked(20).await;
+    for number in 100..320 {
+        let sent = sample("square", "payment.updated", number, world.now(), &settings("square"));
+        assert_eq!(world.post(&sent).await, 200);
+    }
+    start(&world, json!({"id": "all", "status": ["parked"]})).await;
+    let replays = world.stack().replays();
+    assert!(replays.turn().await.unwrap().is_some());
+    assert_eq!(shown(&world, "all").await["sent"], 0);
+    world.work().await;
+    world.replay().await;
+    assert_eq!(shown(&world, "all").await["sent"], 20);
+    assert_eq!(world.health("square").await["applied"], 240);
+}

@@ -53,7 +53,7 @@ pub struct Arguments {
 }
 
 /// Batches that are processed at the same time.
-const POLLERS: usize = 8;
+const POLLERS: usize = 4;
 /// How nice processing is to receiving, of 19.
 const GIVES_WAY: i32 = 10;
 

@@ -4,6 +4,7 @@
 //! than another, what a request may be rejected for and how long a failed message waits are decided here, so that
 //! they can be tested by the thousand.
 
+pub mod blame;
 pub mod connection;
 pub mod event;
 pub mod fields;
@@ -15,6 +16,7 @@ pub mod record;
 pub mod rejection;
 pub mod replay;
 pub mod retry;
+pub mod token;
 
 pub use connection::{Connection, Role, Routed, State};
 pub use event::{DedupeKey, Event, EventId, Outcome, RequestId};

@@ -27,6 +27,7 @@ pub mod square;
 pub mod stripe;
 pub mod subscriptions;
 mod template;
+pub mod tokens;
 pub mod twilio;
 pub mod vectors;
 pub mod zettle;

@@ -170,9 +170,11 @@ impl Message {
         }
     }
 
-    /// Whose message it is, for fair queues.
+    /// Whose message it is, for fair queues. What is sent again is nobody's: it comes in bulk, and what is new must not wait
+    /// behind it.
     pub fn group(&self) -> &str {
         match self {
+            Self::Request(envelope) if envelope.again || envelope.kept || envelope.attempts > 0 => "again",
             Self::Request(envelope) => &envelope.provider,
             Self::Shed(shed) => &shed.provider,
             Self::Heartbeat { .. } => "heartbeat",

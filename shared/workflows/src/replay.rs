@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tillwatch_domain::Outcome;
 use tillwatch_domain::connection::Connection;
 use tillwatch_domain::replay::{Filter, Planned, RATE, Replay};
@@ -200,16 +200,26 @@ impl Replays {
         Ok(all)
     }
 
-    /// Takes a step of each replay of which one is due, and says when the next one is.
+    /// Takes a step of each replay of which one is due, and says when the next one is. While what is there is not worked off,
+    /// nothing is added to it: what is new would have to wait.
     pub async fn turn(&self) -> Result<Option<Timestamp>, ReplayError> {
         let mut next_ms: Option<i64> = None;
-        for listed in self.listed(ACTIVE).await? {
+        let active = self.listed(ACTIVE).await?;
+        if !active.is_empty() && self.is_behind().await {
+            return Ok(Some(self.clock.now() + SignedDuration::from_millis(WHILE_BEHIND_MS)));
+        }
+        for listed in active {
             let after = self.step(&listed.id).await?;
             if let Some(due_ms) = after.and_then(|replay| replay.next_step_ms()) {
                 next_ms = Some(next_ms.map_or(due_ms, |next| next.min(due_ms)));
             }
         }
         Ok(next_ms.and_then(|due_ms| Timestamp::from_millisecond(due_ms).ok()))
+    }
+
+    /// Whether processing is behind. A queue that can't say so keeps nobody.
+    async fn is_behind(&self) -> bool {
+        self.sender.queue.gauge().await.is_ok_and(|gauge| gauge.waiting > BEHIND)
     }
 
     /// Works until nothing is left to do or the deadline has come. What is left goes on with the next call.
@@ -274,6 +284,10 @@ impl Replays {
     }
 }
 
+/// So many messages on the queue are more than those that are on their way.
+const BEHIND: u64 = 200;
+/// How long a replay waits then.
+const WHILE_BEHIND_MS: i64 = 250;
 /// How many a second are released after a pause, or when a connection appears: what waited is behind, so more than when an
 /// operator looks on.
 const RELEASE_RATE: u32 = 4 * RATE;

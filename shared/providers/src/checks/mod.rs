@@ -4,6 +4,7 @@
 //! Answers that hide failure in a success are read for what they say: a `200` with an error in it is none.
 
 pub mod quota;
+pub mod status_page;
 
 use std::fmt;
 
@@ -56,9 +57,15 @@ impl<'a> Subject<'a> {
         self.own.get(name).or_else(|| self.shared.get(name))
     }
 
-    /// Where the API is reached, without a slash at its end.
+    /// Where the API is reached with the connection's own credentials, without a slash at its end.
     pub fn base(&self, default: &str) -> String {
         self.own.get("base_url").unwrap_or(default).trim_end_matches('/').to_owned()
+    }
+
+    /// Where it is reached with this credential, which may be everyone's: then the connection has no say in where it goes.
+    pub fn base_for(&self, credential: &str, default: &str) -> String {
+        let words = if self.own.get(credential).is_some() { self.own } else { self.shared };
+        words.get("base_url").unwrap_or(default).trim_end_matches('/').to_owned()
     }
 }
 
@@ -283,6 +290,17 @@ mod tests {
                 let judged = judged(checks, &[], 0, &answer(status, body));
                 assert_eq!(judged.trouble, Some(wanted), "{} {status} {body}", provider.name());
             }
+        }
+    }
+
+    #[test]
+    fn a_connection_has_no_say_in_where_everyones_credentials_go() {
+        let own = [("access_token", "own"), ("base_url", "https://evil.example"), ("account", "acct_1")];
+        let shared = [("api_key", "hunter2"), ("app_id", "1"), ("app_secret", "hunter2")];
+        let (own, shared): (Words, Words) = (own.into_iter().collect(), shared.into_iter().collect());
+        for provider in ["stripe", "meta"] {
+            let calls = of(provider).unwrap().calls(&Subject { own: &own, shared: &shared }).unwrap();
+            assert!(!calls[0].url.contains("evil"), "{provider}: {}", calls[0].url);
         }
     }
 

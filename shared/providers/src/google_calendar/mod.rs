@@ -14,6 +14,7 @@ pub(crate) mod check;
 mod parse;
 mod sample;
 pub(crate) mod subscriptions;
+pub(crate) mod token;
 
 use jiff::Timestamp;
 use tillwatch_domain::{Cause, Event};

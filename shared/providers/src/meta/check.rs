@@ -61,15 +61,17 @@ impl Checks for MetaChecks {
         if !version.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.') {
             return Err(Unchecked::Senseless("api_version", "is no version such as v25.0"));
         }
-        let base = format!("{}/{version}", of.base(BASE));
-        let get = |path: String, endpoint| Call::new(Method::Get, format!("{base}/{path}"), endpoint);
+        let get = |path: String, endpoint| {
+            Call::new(Method::Get, format!("{}/{version}/{path}", of.base(BASE)), endpoint)
+        };
         let call = |about| {
             Ok(match about {
                 About::Token => {
                     let (app, secret) =
                         (of.any("app_id").unwrap_or_default(), of.any("app_secret").unwrap_or_default());
-                    let path = format!("debug_token?input_token={}", encoded(token));
-                    get(path, "/{version}/debug_token").bearer(&format!("{app}|{secret}"))
+                    let base = of.base_for("app_secret", BASE);
+                    let url = format!("{base}/{version}/debug_token?input_token={}", encoded(token));
+                    Call::new(Method::Get, url, "/{version}/debug_token").bearer(&format!("{app}|{secret}"))
                 }
                 About::Number => {
                     let path = format!("{}?fields=quality_rating", encoded(of.own("phone_number_id")?));

@@ -23,6 +23,7 @@ mod handshake;
 mod parse;
 mod sample;
 pub(crate) mod subscriptions;
+pub(crate) mod token;
 mod verify;
 mod whatsapp;
 

@@ -18,6 +18,7 @@ mod headers;
 mod parse;
 mod sample;
 pub(crate) mod subscriptions;
+pub(crate) mod token;
 mod verify;
 
 use jiff::Timestamp;

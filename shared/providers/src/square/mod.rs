@@ -11,6 +11,7 @@ pub(crate) mod check;
 mod parse;
 mod sample;
 pub(crate) mod subscriptions;
+pub(crate) mod token;
 mod verify;
 
 use jiff::Timestamp;

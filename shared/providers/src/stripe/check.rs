@@ -21,7 +21,7 @@ impl Checks for StripeChecks {
         let key = of.any("api_key").ok_or(Unchecked::Missing("api_key"))?;
         let call = Call::new(
             Method::Get,
-            format!("{}/v1/balance", of.base("https://api.stripe.com")),
+            format!("{}/v1/balance", of.base_for("api_key", "https://api.stripe.com")),
             "/v1/balance",
         );
         let call = call.bearer(key);

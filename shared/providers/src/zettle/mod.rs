@@ -25,6 +25,7 @@ mod parse;
 mod sample;
 mod shape;
 pub(crate) mod subscriptions;
+pub(crate) mod token;
 mod verify;
 
 use jiff::Timestamp;

@@ -1,0 +1,226 @@
+//! Whose fault it is that a connection does not work: the provider's, ours, one tenant's, or nobody can tell. By stated
+//! rules over what is known of all connections, with the evidence in numbers.
+
+use serde::{Deserialize, Serialize};
+
+use crate::health::Trouble;
+
+/// Whose fault it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Blame {
+    /// The provider's.
+    Provider,
+    /// Ours.
+    Us,
+    /// This tenant's alone: its token, its account, its own server.
+    Tenant,
+    /// Nobody can tell yet.
+    Unknown,
+}
+
+impl Blame {
+    /// The name used in the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Provider => "provider",
+            Self::Us => "us",
+            Self::Tenant => "tenant",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Why it is that one's fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// Nothing outside can be reached from here, whoever's it is.
+    NothingIsReached,
+    /// Connections of most providers do not work at once.
+    MostProvidersFail,
+    /// The provider says so itself.
+    StatusPage,
+    /// Most of the provider's connections do not work, and others' do.
+    MostOfProviderFail,
+    /// Most of the provider's connections are refused at once: what they share is our application.
+    MostAreRefused,
+    /// The provider refuses our application and not the connection.
+    ApplicationRefused,
+    /// Others of the provider's connections work.
+    OthersWork,
+    /// It is the tenant's own server.
+    TenantsServer,
+    /// It is the tenant's token or account.
+    TenantsAccount,
+    /// There is nothing to compare it with.
+    TooFew,
+}
+
+/// How the connections of one provider do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Peers {
+    /// How many are checked and known.
+    pub known: u32,
+    /// How many of these fail to be reached or answered.
+    pub failing: u32,
+    /// How many are refused: their tokens or accounts.
+    pub refused: u32,
+}
+
+/// What is known when a connection does not work.
+#[derive(Debug, Clone, Copy)]
+pub struct Evidence<'a> {
+    /// What is wrong with it.
+    pub trouble: Trouble,
+    /// How the connections of its provider do, itself among them.
+    pub peers: Peers,
+    /// How those of each other provider do that has any.
+    pub others: &'a [Peers],
+    /// Whether the provider's own status page tells of an incident; none: it has none, or it is not known.
+    pub incident: Option<bool>,
+    /// Whether the tenant's own server answers, and not the provider's.
+    pub is_tenants_server: bool,
+    /// Whether the provider refused our application.
+    pub is_application_refused: bool,
+}
+
+/// So many connections must be known for their number to say something.
+const ENOUGH: u32 = 3;
+/// So many providers must there be for most of them to say something.
+const PROVIDERS: usize = 2;
+
+impl Peers {
+    fn most_fail(self) -> bool {
+        self.failing * 2 >= self.known.max(1)
+    }
+}
+
+/// Whose fault it is, and why.
+pub fn blame(evidence: &Evidence<'_>) -> (Blame, Reason) {
+    let Evidence { trouble, peers, others, .. } = *evidence;
+    if trouble == Trouble::OurNetwork {
+        return (Blame::Us, Reason::NothingIsReached);
+    }
+    if evidence.is_application_refused {
+        return (Blame::Us, Reason::ApplicationRefused);
+    }
+    let is_of_the_account = match trouble {
+        Trouble::TokenRefused
+        | Trouble::ScopeMissing
+        | Trouble::AccountGone
+        | Trouble::Misconfigured
+        | Trouble::AddressNotPublic => true,
+        Trouble::Slow
+        | Trouble::RateLimited
+        | Trouble::TimedOut
+        | Trouble::NoAddress
+        | Trouble::Unreachable
+        | Trouble::Certificate
+        | Trouble::ProviderError
+        | Trouble::Unreadable
+        | Trouble::Refused
+        | Trouble::OurNetwork => false,
+    };
+    if is_of_the_account {
+        let most = peers.known >= ENOUGH && peers.refused * 2 >= peers.known;
+        return match (most, evidence.incident) {
+            (true, Some(true)) => (Blame::Provider, Reason::StatusPage),
+            (true, _) => (Blame::Us, Reason::MostAreRefused),
+            (false, _) => (Blame::Tenant, Reason::TenantsAccount),
+        };
+    }
+    let failing_elsewhere = others.iter().filter(|other| other.known > 0 && other.most_fail()).count();
+    let known_elsewhere = others.iter().filter(|other| other.known > 0).count();
+    if known_elsewhere >= PROVIDERS && failing_elsewhere * 2 > known_elsewhere && peers.most_fail() {
+        return (Blame::Us, Reason::MostProvidersFail);
+    }
+    if evidence.is_tenants_server {
+        return (Blame::Tenant, Reason::TenantsServer);
+    }
+    if evidence.incident == Some(true) {
+        return (Blame::Provider, Reason::StatusPage);
+    }
+    if peers.known < ENOUGH {
+        return (Blame::Unknown, Reason::TooFew);
+    }
+    if peers.most_fail() {
+        return (Blame::Provider, Reason::MostOfProviderFail);
+    }
+    (Blame::Tenant, Reason::OthersWork)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peers(known: u32, failing: u32) -> Peers {
+        Peers { known, failing, refused: 0 }
+    }
+
+    const FINE: &[Peers] =
+        &[Peers { known: 50, failing: 0, refused: 0 }, Peers { known: 9, failing: 1, refused: 0 }];
+
+    fn told(evidence: &Evidence<'_>) -> &'static str {
+        blame(evidence).0.name()
+    }
+
+    fn evidence(trouble: Trouble, peers: Peers) -> Evidence<'static> {
+        Evidence {
+            trouble,
+            peers,
+            others: FINE,
+            incident: None,
+            is_tenants_server: false,
+            is_application_refused: false,
+        }
+    }
+
+    #[test]
+    fn a_provider_most_of_whose_connections_fail_is_at_fault_while_others_work() {
+        assert_eq!(told(&evidence(Trouble::ProviderError, peers(40, 31))), "provider");
+        assert_eq!(told(&evidence(Trouble::TimedOut, peers(40, 1))), "tenant");
+        assert_eq!(told(&evidence(Trouble::TimedOut, peers(2, 2))), "unknown");
+    }
+
+    #[test]
+    fn what_its_status_page_says_is_believed_of_its_own_troubles() {
+        let page = |trouble, peers| told(&Evidence { incident: Some(true), ..evidence(trouble, peers) });
+        assert_eq!(page(Trouble::ProviderError, peers(1, 1)), "provider");
+        assert_eq!(page(Trouble::TokenRefused, Peers { known: 40, failing: 0, refused: 1 }), "tenant");
+        assert_eq!(page(Trouble::TokenRefused, Peers { known: 40, failing: 0, refused: 30 }), "provider");
+    }
+
+    #[test]
+    fn we_are_at_fault_when_connections_of_most_providers_fail_at_once() {
+        let all = [peers(50, 50), peers(9, 9), peers(5, 1)];
+        let found = Evidence { others: &all, ..evidence(Trouble::Unreachable, peers(40, 40)) };
+        assert_eq!(blame(&found), (Blame::Us, Reason::MostProvidersFail));
+        let one = [peers(50, 50)];
+        let found = Evidence { others: &one, ..evidence(Trouble::Unreachable, peers(40, 40)) };
+        assert_eq!(told(&found), "provider", "two of two may fail by chance");
+        assert_eq!(told(&evidence(Trouble::OurNetwork, peers(40, 0))), "us");
+    }
+
+    #[test]
+    fn a_token_that_is_refused_is_the_tenants_matter_unless_most_are_refused_at_once() {
+        assert_eq!(
+            told(&evidence(Trouble::TokenRefused, Peers { known: 40, failing: 0, refused: 1 })),
+            "tenant"
+        );
+        assert_eq!(
+            told(&evidence(Trouble::TokenRefused, Peers { known: 40, failing: 0, refused: 21 })),
+            "us"
+        );
+        let app = Evidence { is_application_refused: true, ..evidence(Trouble::TokenRefused, peers(40, 0)) };
+        assert_eq!(told(&app), "us");
+    }
+
+    #[test]
+    fn a_server_of_the_tenants_own_is_the_tenants_matter_while_we_reach_others() {
+        let own = Evidence { is_tenants_server: true, ..evidence(Trouble::Unreachable, peers(4, 3)) };
+        assert_eq!(told(&own), "tenant");
+        let all = [peers(50, 50), peers(9, 9)];
+        assert_eq!(told(&Evidence { others: &all, ..own }), "us");
+    }
+}
