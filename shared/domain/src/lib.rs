@@ -16,6 +16,8 @@ pub mod record;
 pub mod rejection;
 pub mod replay;
 pub mod retry;
+pub mod score;
+pub mod silence;
 pub mod token;
 
 pub use connection::{Connection, Role, Routed, State};
