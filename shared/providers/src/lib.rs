@@ -23,6 +23,7 @@ pub mod petpooja;
 pub mod request;
 pub mod settings;
 pub mod shopify;
+pub mod smtp;
 pub mod square;
 pub mod stripe;
 pub mod subscriptions;
