@@ -14,3 +14,4 @@ pub mod rollup;
 pub mod routing;
 pub mod signing;
 pub mod subscriptions;
+pub mod watch;

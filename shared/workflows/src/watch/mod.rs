@@ -1,0 +1,3 @@
+//! The watch: whether each connection works, found out by asking its provider.
+
+pub mod probe;
