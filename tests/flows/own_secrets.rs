@@ -341,19 +341,3 @@ async fn connections_with_keys_of_their_own_are_taken_while_the_provider_has_non
     world.pass(Duration::from_secs(2));
     is_answered(&world, &payment_of(&world, "M2", "p2", &settings("square")), 200, "").await;
 }
-
-#[tokio::test]
-async fn a_shared_secret_of_a_url_speaks_for_connections_without_their_own_alone() {
-    let world = World::new().await;
-    let shared = settings("petpooja").url_keys[0].expose().to_owned();
-    let other = json!({"url_keys": ["bondis-own-secret-of-its-url"]});
-    world.declare_with(&connection("bondi-petpooja", "petpooja", &["hrb4x9wq"]), &other).await;
-    let at = |suffix: &str, key: &str| {
-        let (_, body) = provider("petpooja").sample("order-status", 1, world.now()).unwrap();
-        let headers = [(SUFFIX, suffix.to_owned()), (QUERY, format!("key={key}"))];
-        Sent { provider: "petpooja".to_owned(), headers: headers.into_iter().collect(), body }
-    };
-    is_answered(&world, &at("/bondi-petpooja/order-status", &shared), 401, "wrong_secret").await;
-    is_answered(&world, &at("/order-status", &shared), 401, "wrong_secret").await;
-    is_answered(&world, &at("/bondi-petpooja/order-status", "bondis-own-secret-of-its-url"), 200, "").await;
-}

