@@ -261,6 +261,18 @@ async fn a_calendar_whose_connection_is_made_by_its_channel_is_renewed_as_well()
 }
 
 #[tokio::test]
+async fn an_account_may_have_more_connections_than_one_page_of_them() {
+    let world = declared().await;
+    for number in 0..20 {
+        let connection = connection(&format!("harbour-{number:02}"), "square", &[MERCHANT]);
+        world.declare(&Connection { place: Some(format!("L{number}")), ..connection }).await;
+    }
+    let sent = payment_at(&world, "p1", "L19");
+    assert_eq!(take(&world, &sent).await["status"], "applied");
+    assert_eq!(home(&world, &sent).await.as_deref(), Some("harbour-19"));
+}
+
+#[tokio::test]
 async fn two_connections_that_name_one_calendar_have_a_record_of_it_each() {
     let world = declared().await;
     for (id, channel, token) in [

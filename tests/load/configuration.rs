@@ -9,6 +9,7 @@ use tillwatch_providers::Settings;
 use tillwatch_tests::process::Server;
 use tillwatch_tests::sender::{provider, signed};
 
+use crate::replay::worked_off;
 use crate::{http, percentile};
 
 /// How many connections are met a second.
@@ -107,9 +108,7 @@ pub(crate) fn connections(connections: u64, rate: u64, span: Duration) {
     }
     // Those that came faster than they are processed wait, and none is lost.
     let (sent, started) = (Instant::now(), waiting(&server));
-    while waiting(&server) > 0 {
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    worked_off(&server);
     println!("\nwaited at last  {started}, worked off in {} ms", sent.elapsed().as_millis());
     println!("at connections  {}", server.get("/webhooks/health")["providers"]["odoo"]["processed"]);
 }

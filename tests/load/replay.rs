@@ -16,7 +16,8 @@ fn until(is_so: impl Fn() -> bool) {
     }
 }
 
-fn worked_off(server: &Server) {
+/// Waits until nothing is left on the queue.
+pub(crate) fn worked_off(server: &Server) {
     until(|| {
         let pending = &server.get("/webhooks/health")["pending"];
         pending["count"] == 0 && pending["in_flight"] == 0

@@ -99,6 +99,13 @@ pub struct Connection {
     pub automatic: bool,
 }
 
+impl Connection {
+    /// Whether it names the accounts that are its own.
+    pub fn names_accounts(&self) -> bool {
+        self.accounts.iter().any(|account| !account.is_empty())
+    }
+}
+
 /// What an event must know of its connection: what is found by the account and place that it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Routed {
@@ -112,6 +119,8 @@ pub struct Routed {
     pub role: Role,
     /// The provider's id of the place, if the connection is of one place only.
     pub place: Option<String>,
+    /// Whether it names the accounts that are its own. One that names none is known by its id or its secret alone.
+    pub names_accounts: bool,
 }
 
 /// The connection of an event that names `place`, among those of its account. The one of that place; else the one of no
@@ -154,6 +163,7 @@ mod tests {
             state: State::Enabled,
             role: Role::Primary,
             place: place.map(str::to_owned),
+            names_accounts: true,
         }
     }
 

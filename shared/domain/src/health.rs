@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::span::millis;
+
 /// What is said of a connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -350,10 +352,6 @@ impl Health {
 
 fn first_of(checks: &[&Check], is: impl Fn(&Check) -> bool) -> i64 {
     checks.iter().find(|check| is(check)).or_else(|| checks.last()).map_or(0, |check| check.at_ms)
-}
-
-fn millis(span: Duration) -> i64 {
-    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ pub mod replay;
 pub mod retry;
 pub mod score;
 pub mod silence;
+pub mod span;
 pub mod token;
 
 pub use connection::{Connection, Role, Routed, State};

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::span::millis;
+
 /// How long a worker has the token for itself. Longer than its one call and its write can take together.
 pub const LEASE: Duration = Duration::from_secs(60);
 /// How often a refusal must be heard before it is believed, and how long is waited in between.
@@ -278,10 +280,6 @@ impl Token {
         }
         self.not_before_ms = now_ms + millis(retry_after.map_or(wait, |asked| asked.max(wait)));
     }
-}
-
-fn millis(span: Duration) -> i64 {
-    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

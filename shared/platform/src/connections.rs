@@ -5,7 +5,7 @@
 //! | business, location, connection | `B#<id>`, `L#<id>`, `C#<id>` | `D` | a JSON document `d` and its revision `rv` |
 //! | a provider's settings | `V#<provider>` | `D` | the same |
 //! | a connection's webhook subscriptions | `U#<connection>`, `U#<provider>` | `D` | the same |
-//! | what events find | `A#<provider>#<account>`, `A#<provider>#@<connection>` | `<connection>` | the connection's state, role, place |
+//! | what events find | `A#<provider>#<account>`, `A#<provider>#@<connection>` | `<connection>` | the connection's state, role, place, and whether it names accounts (`na`) |
 //! | what webhook functions read | `W#<provider>#c#<connection>`, `W#<provider>#a#<account>` | `<connection>` | its sealed webhook secrets `s`; of its own also which writing `n` it is, and `pd` while that is unfinished |
 //! | sealed tokens | `S#<connection>` | `S` | |
 //! | a provider's pause | `P#<provider>` | `P` | |
@@ -227,7 +227,9 @@ impl Connections {
         }
         loop {
             let query = self.client.query().table_name(&self.table).consistent_read(anew);
-            let query = query.limit(USUALLY_ALL).key_condition_expression("pk = :pk");
+            // What is more comes on a second page, whole.
+            let query = query.set_limit(from.is_none().then_some(USUALLY_ALL));
+            let query = query.key_condition_expression("pk = :pk");
             let query = query.expression_attribute_values(":pk", text(&pk));
             let answer = query.set_exclusive_start_key(from).send().await.map_err(TableError::new(action))?;
             items.extend(answer.items.unwrap_or_default());
@@ -496,6 +498,9 @@ impl Connections {
             if let Some(place) = &connection.place {
                 item.insert("pl".to_owned(), text(place));
             }
+            if connection.names_accounts() {
+                item.insert("na".to_owned(), text("1"));
+            }
             self.put("write how an event finds its connection", item)
         });
         try_join_all(puts).await.map(|_| ())
@@ -656,5 +661,6 @@ fn routed(action: &'static str, item: &Item) -> Result<Routed, TableError> {
         state: reader.must("st", state)?,
         role: reader.must("ro", role)?,
         place: reader.text("pl").map(str::to_owned),
+        names_accounts: reader.text("na").is_some(),
     })
 }

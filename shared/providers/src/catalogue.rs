@@ -90,11 +90,6 @@ pub const COMMON: &[Setting] = &[
     Setting::optional("signing_key", SettingKind::SigningKey, "signs this connection's webhooks alone"),
     Setting::optional("url_key", SettingKind::UrlKey, "the secret in this connection's webhook URL"),
     Setting::optional("base_url", SettingKind::Url, "where its API is reached, if not where everyone's is"),
-    Setting::optional(
-        "token_url",
-        SettingKind::Url,
-        "where its own app's tokens are renewed, if not where everyone's are",
-    ),
     Setting::optional("events", SettingKind::Text, "the events to subscribe to, with commas between them"),
     Setting::optional(
         "auto_repair_subscriptions",

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tillwatch_domain::retry::{Next, RetryPolicy};
+use tillwatch_domain::span::millis;
 use tillwatch_domain::{Change, Effect, Event, EventId, Outcome, Record};
 use tillwatch_platform::clock::Clock;
 use tillwatch_platform::entropy;
@@ -370,9 +371,7 @@ impl Processor {
                 let reports = vec![self.report(envelope, AGAIN)];
                 return Processed { disposition: Disposition::Again(wait), reports };
             }
-            Next::Defer(wait) => {
-                (Outcome::Failed, Some(now_ms + i64::try_from(wait.as_millis()).unwrap_or(0)))
-            }
+            Next::Defer(wait) => (Outcome::Failed, Some(now_ms + millis(wait))),
             Next::Park => (Outcome::Parked, None),
         };
         let mut reports = Vec::new();

@@ -283,15 +283,15 @@ impl Receiver {
         if named.is_none() && !self.looks_up_first() {
             match self.proved(request, shared, None, basis) {
                 Err(Unjudged::Unbelieved(unbelieved, _)) if may_be_a_connections(unbelieved.failure) => {
-                    let mut own = self.claimed(&unbelieved.request, basis).await?;
-                    own.retain(|own| !own.settings.signing_keys.is_empty());
-                    return self.proved_by_any(unbelieved, own.iter(), basis);
+                    let own = self.claimed(&unbelieved.request, basis).await?;
+                    let own = own.iter().filter(|own| !own.settings.signing_keys.is_empty());
+                    return self.proved_by_any(unbelieved, own, basis);
                 }
                 judged => return judged,
             }
         }
         let found = match &named {
-            Some(id) => self.found(&By::Connection(id.clone()), basis).await?.to_vec(),
+            Some(id) => self.found(&By::Connection(id.clone()), basis).await?,
             None => self.claimed(&request, basis).await?,
         };
         if found.is_empty() {
@@ -311,16 +311,24 @@ impl Receiver {
     }
 
     /// The connections of the accounts that the request speaks of.
-    async fn claimed(&self, request: &Request<Unverified>, basis: Basis<'_>) -> Result<Vec<Own>, Unjudged> {
-        let mut claimed: Vec<Own> = Vec::new();
-        for account in self.provider.claimed_accounts(request.headers(), request.body()) {
-            if account.len() > LONGEST_ACCOUNT {
+    async fn claimed(
+        &self,
+        request: &Request<Unverified>,
+        basis: Basis<'_>,
+    ) -> Result<Arc<Vec<Own>>, Unjudged> {
+        let accounts = self.provider.claimed_accounts(request.headers(), request.body());
+        let mut claimed = Arc::<Vec<Own>>::default();
+        for account in accounts.into_iter().filter(|account| account.len() <= LONGEST_ACCOUNT) {
+            let found = self.found(&By::Account(account), basis).await?;
+            if claimed.is_empty() {
+                claimed = found;
                 continue;
             }
-            let found = self.found(&By::Account(account), basis).await?;
-            let is_new = |own: &&Own| claimed.iter().all(|known| known.connection != own.connection);
-            let new: Vec<_> = found.iter().filter(is_new).cloned().collect();
-            claimed.extend(new);
+            for own in found.iter() {
+                if claimed.iter().all(|known| known.connection != own.connection) {
+                    Arc::make_mut(&mut claimed).push(own.clone());
+                }
+            }
         }
         Ok(claimed)
     }

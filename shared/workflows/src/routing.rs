@@ -60,8 +60,6 @@ type Read = (Arc<Vec<Routed>>, Timestamp);
 struct Known {
     /// By provider and account.
     routes: HashMap<(String, String), Read>,
-    /// Of connections whose own secrets prove events of accounts that nobody has.
-    accounts: HashMap<String, (Vec<String>, Timestamp)>,
     pauses: HashMap<String, (bool, Timestamp)>,
     unknown: Option<(Unknown, Timestamp)>,
 }
@@ -99,19 +97,22 @@ impl Routing {
         let mut routes = self.routes(provider, account, anew, now).await?;
         let is_among =
             |routes: &[Routed]| routes.iter().any(|route| Some(route.connection.as_str()) == proved_by);
-        if proved_by.is_some() && !is_among(&routes) && !routes.is_empty() {
-            // Its connection may be younger than what was read.
-            routes = self.routes(provider, account, true, now).await?;
-        }
         if let Some(id) = proved_by
             && !is_among(&routes)
         {
-            // The request is the connection's own where it names no account, or this one has only just become its own.
-            let is_its_own = routes.is_empty() && self.may_speak_for(id, account, anew, now).await?;
-            if !is_its_own {
-                return Ok(Home::AnotherAccount(id.to_owned()));
+            let own = self.routes(provider, &by_id(id), anew, now).await?;
+            let names_accounts = own.iter().any(|route| route.names_accounts);
+            if names_accounts || !routes.is_empty() {
+                // Its connection may be younger than what was read.
+                routes = self.routes(provider, account, true, now).await?;
             }
-            routes = self.routes(provider, &by_id(id), anew, now).await?;
+            if !is_among(&routes) {
+                if names_accounts || !routes.is_empty() {
+                    return Ok(Home::AnotherAccount(id.to_owned()));
+                }
+                // The connection names no account, and its secret has proved the request: it is its own.
+                routes = own;
+            }
         }
         let module = tillwatch_providers::named(provider);
         if routes.is_empty() && module.is_some_and(|module| module.about().accounts.is_empty()) {
@@ -162,34 +163,6 @@ impl Routing {
         }
         state.routes.insert(key, (Arc::clone(&routes), now));
         Ok(routes)
-    }
-
-    /// Whether a connection's own secret proves events of this account.
-    async fn may_speak_for(
-        &self,
-        id: &str,
-        account: &str,
-        anew: bool,
-        now: Timestamp,
-    ) -> Result<bool, TableError> {
-        let named = |accounts: &[String]| {
-            accounts.iter().all(String::is_empty) || accounts.iter().any(|named| named == account)
-        };
-        if let Some((accounts, at)) = self.state.lock().await.accounts.get(id)
-            && !anew
-            && is_fresh(*at, now)
-        {
-            return Ok(named(accounts));
-        }
-        let stored = self.connections.document::<Connection>(Kind::Connection, id).await?;
-        let accounts = stored.map(|stored| stored.document.accounts).unwrap_or_default();
-        let may_speak = named(&accounts);
-        let mut state = self.state.lock().await;
-        if state.accounts.len() >= REMEMBERED {
-            state.accounts.clear();
-        }
-        state.accounts.insert(id.to_owned(), (accounts, now));
-        Ok(may_speak)
     }
 
     async fn is_paused(&self, provider: &str, anew: bool, now: Timestamp) -> Result<bool, TableError> {
@@ -271,6 +244,7 @@ impl Routing {
         };
         self.connections.route(None, &connection, None).await?;
         Ok(Some(Routed {
+            names_accounts: connection.names_accounts(),
             connection: connection.id,
             business: connection.business,
             state: connection.state,

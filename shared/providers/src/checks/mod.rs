@@ -203,6 +203,18 @@ pub(crate) fn success(response: &Response) -> Judged {
     Judged::good().with_quotas(quota::of_headers(&response.headers))
 }
 
+/// A success, if the id of whom the token belongs to is told and is the configured one in whatever case; `other` is the
+/// word for it if it is not.
+pub(crate) fn theirs(response: &Response, told: Option<&str>, wanted: Option<&str>, other: &str) -> Judged {
+    match (told, wanted) {
+        (None, _) => Judged::of(Trouble::Unreadable, None),
+        (Some(told), Some(wanted)) if !told.eq_ignore_ascii_case(wanted) => {
+            Judged::of(Trouble::Misconfigured, Some(other))
+        }
+        _ => success(response),
+    }
+}
+
 /// A time that a provider writes as RFC 3339, or as Unix seconds, as a number or a text.
 pub(crate) fn moment(value: &Value) -> Option<Timestamp> {
     match value {

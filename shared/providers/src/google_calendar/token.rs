@@ -8,7 +8,7 @@ use tillwatch_domain::token::Grant;
 
 use crate::call::{Call, Method, Response};
 use crate::checks::{Subject, Unchecked};
-use crate::tokens::{Answered, Refresh, Tokens, client, oauth, token_url};
+use crate::tokens::{Answered, Refresh, Tokens, oauth, token_url, with_refresh_token};
 
 #[derive(Debug)]
 pub(crate) struct GoogleTokens;
@@ -16,14 +16,9 @@ pub(crate) struct GoogleTokens;
 impl Tokens for GoogleTokens {
     fn refresh(&self, of: &Subject<'_>) -> Result<Option<Refresh>, Unchecked> {
         let Some(token) = of.own.get("refresh_token") else { return Ok(None) };
-        let (id, secret) = client(of)?;
         let url = token_url(of, "https://oauth2.googleapis.com/token");
-        let call = Call::new(Method::Post, url, "/token").form(&[
-            ("grant_type", "refresh_token"),
-            ("refresh_token", token),
-            ("client_id", id),
-            ("client_secret", secret),
-        ]);
+        let call = Call::new(Method::Post, url, "/token");
+        let call = with_refresh_token(of, call, token)?;
         Ok(Some(Refresh { grant: Grant { every: None, single_use: false, may_repeat: true }, call }))
     }
 

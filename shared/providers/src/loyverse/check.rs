@@ -2,10 +2,9 @@
 //! left of them.
 
 use serde_json::Value;
-use tillwatch_domain::health::Trouble;
 
 use crate::call::{Call, Method, Response};
-use crate::checks::{Checks, Judged, Subject, Unchecked, read, success};
+use crate::checks::{Checks, Judged, Subject, Unchecked, read, theirs};
 use crate::subscriptions::text;
 
 #[derive(Debug)]
@@ -27,18 +26,14 @@ impl Checks for LoyverseChecks {
             Ok(body) => body,
             Err(judged) => return judged,
         };
-        match (text(&body, "/id"), of.own.get("merchant_id")) {
-            (None, _) => Judged::of(Trouble::Unreadable, None),
-            (Some(merchant), Some(wanted)) if !merchant.eq_ignore_ascii_case(wanted) => {
-                Judged::of(Trouble::Misconfigured, Some("other_merchant"))
-            }
-            _ => success(response),
-        }
+        theirs(response, text(&body, "/id"), of.own.get("merchant_id"), "other_merchant")
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tillwatch_domain::health::Trouble;
+
     use super::*;
     use crate::checks::testing::{called, trouble};
 

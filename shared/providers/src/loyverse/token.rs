@@ -7,7 +7,7 @@ use tillwatch_domain::token::Grant;
 
 use crate::call::{Call, Method, Response};
 use crate::checks::{Subject, Unchecked};
-use crate::tokens::{Answered, Refresh, Tokens, client, oauth, token_url};
+use crate::tokens::{Answered, Refresh, Tokens, oauth, token_url, with_refresh_token};
 
 #[derive(Debug)]
 pub(crate) struct LoyverseTokens;
@@ -15,14 +15,9 @@ pub(crate) struct LoyverseTokens;
 impl Tokens for LoyverseTokens {
     fn refresh(&self, of: &Subject<'_>) -> Result<Option<Refresh>, Unchecked> {
         let Some(token) = of.own.get("refresh_token") else { return Ok(None) };
-        let (id, secret) = client(of)?;
         let url = token_url(of, "https://api.loyverse.com/oauth/token");
-        let call = Call::new(Method::Post, url, "/oauth/token").form(&[
-            ("grant_type", "refresh_token"),
-            ("refresh_token", token),
-            ("client_id", id),
-            ("client_secret", secret),
-        ]);
+        let call = Call::new(Method::Post, url, "/oauth/token");
+        let call = with_refresh_token(of, call, token)?;
         let grant = Grant { every: None, single_use: true, may_repeat: false };
         Ok(Some(Refresh { grant, call }))
     }

@@ -8,7 +8,8 @@
 use serde_json::Value;
 use tillwatch_domain::health::Trouble;
 
-use super::subscriptions::{BASE, VERSION};
+use super::subscriptions::BASE;
+use super::version;
 use crate::call::{Call, Method, Response, encoded};
 use crate::checks::{Checks, Judged, Subject, TokenFacts, Unchecked, moment, quota, success};
 use crate::subscriptions::{text, texts};
@@ -57,10 +58,7 @@ fn meaning(code: i64, status: u16) -> Trouble {
 impl Checks for MetaChecks {
     fn calls(&self, of: &Subject<'_>) -> Result<Vec<Call>, Unchecked> {
         let token = of.own("access_token")?;
-        let version = of.own.get("api_version").unwrap_or(VERSION);
-        if !version.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.') {
-            return Err(Unchecked::Senseless("api_version", "is no version such as v25.0"));
-        }
+        let version = version(of)?;
         let get = |path: String, endpoint| {
             Call::new(Method::Get, format!("{}/{version}/{path}", of.base(BASE)), endpoint)
         };

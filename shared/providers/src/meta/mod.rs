@@ -31,6 +31,7 @@ use jiff::Timestamp;
 use tillwatch_domain::{Cause, Event};
 
 use crate::catalogue::{About, Authentication, Setting, SettingKind};
+use crate::checks::{Subject, Unchecked};
 use crate::{
     Failure, Headers, MOST_CLAIMED, ParseError, Proof, Provider, Received, Reply, Request, Settings,
     SettingsError, Unverified, hmac,
@@ -56,6 +57,16 @@ const ABOUT: About = About {
 /// See the module's head.
 #[derive(Debug)]
 pub struct Meta;
+
+/// The version of the API that is spoken.
+fn version<'a>(of: &Subject<'a>) -> Result<&'a str, Unchecked> {
+    let version = of.own.get("api_version").unwrap_or(subscriptions::VERSION);
+    if subscriptions::is_version(version) {
+        Ok(version)
+    } else {
+        Err(Unchecked::Senseless("api_version", "is no version such as v25.0"))
+    }
+}
 
 impl Provider for Meta {
     fn name(&self) -> &'static str {

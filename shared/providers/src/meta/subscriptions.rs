@@ -83,6 +83,11 @@ fn parts(wanted: &Wanted<'_>) -> Result<Vec<Part>, Refused> {
     Ok(PARTS.into_iter().filter(is_wanted).collect())
 }
 
+/// Whether it can stand in a path as the API's version.
+pub(super) fn is_version(version: &str) -> bool {
+    version.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.')
+}
+
 /// Whose app it is: the words that hold it.
 fn app<'a>(wanted: &Wanted<'a>) -> Result<(&'a str, Option<&'a str>), Refused> {
     if has_own_app(wanted.own) {
@@ -94,7 +99,7 @@ fn app<'a>(wanted: &Wanted<'a>) -> Result<(&'a str, Option<&'a str>), Refused> {
 fn call(wanted: &Wanted<'_>, part: Part, method: Method) -> Result<Call, Refused> {
     let version = wanted.own.get("api_version").or_else(|| wanted.shared.get("api_version"));
     let version = version.unwrap_or(VERSION);
-    if !version.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.') {
+    if !is_version(version) {
         return Err(Refused::BadSetting("api_version", "is no version such as v25.0"));
     }
     let account = |id: String| -> Result<Call, Refused> {

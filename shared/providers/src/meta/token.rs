@@ -10,7 +10,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tillwatch_domain::token::{Failure, Grant};
 
-use super::subscriptions::{BASE, VERSION};
+use super::subscriptions::BASE;
+use super::version;
 use crate::call::{Call, Method, Response};
 use crate::checks::{Subject, Unchecked};
 use crate::tokens::{Answered, Refresh, Tokens, oauth, token_url};
@@ -25,10 +26,7 @@ impl Tokens for MetaTokens {
     fn refresh(&self, of: &Subject<'_>) -> Result<Option<Refresh>, Unchecked> {
         let token = of.own("access_token")?;
         let (Some(id), Some(secret)) = (of.any("app_id"), of.any("app_secret")) else { return Ok(None) };
-        let version = of.own.get("api_version").unwrap_or(VERSION);
-        if !version.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.') {
-            return Err(Unchecked::Senseless("api_version", "is no version such as v25.0"));
-        }
+        let version = version(of)?;
         // As a form, so that no secret stands in a URL.
         let url = token_url(of, format!("{BASE}/{version}/oauth/access_token"));
         let call = Call::new(Method::Post, url, "/{version}/oauth/access_token").form(&[

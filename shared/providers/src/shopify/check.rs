@@ -7,7 +7,8 @@
 use serde_json::{Value, json};
 use tillwatch_domain::health::Trouble;
 
-use super::subscriptions::{VERSION, is_shop, is_version};
+use super::shop;
+use super::subscriptions::{VERSION, is_version};
 use crate::call::{Call, Method, Response};
 use crate::checks::{Checks, Judged, StatusPage, Subject, TokenFacts, Unchecked, quota, read, success};
 use crate::subscriptions::text;
@@ -23,10 +24,7 @@ fn code(body: &Value) -> Option<&str> {
 
 impl Checks for ShopifyChecks {
     fn calls(&self, of: &Subject<'_>) -> Result<Vec<Call>, Unchecked> {
-        let shop = of.own("shop")?;
-        if !is_shop(shop) {
-            return Err(Unchecked::Senseless("shop", "is no domain such as example.myshopify.com"));
-        }
+        let shop = shop(of)?;
         let token = of.own("access_token")?;
         let version = of.own.get("api_version").unwrap_or(VERSION);
         if !is_version(version) {

@@ -25,6 +25,7 @@ use jiff::Timestamp;
 use tillwatch_domain::Event;
 
 use crate::catalogue::{About, Authentication, Setting, SettingKind};
+use crate::checks::{Subject, Unchecked};
 use crate::{
     Failure, Headers, ParseError, Proof, Provider, Received, Request, Settings, SettingsError, Unverified,
 };
@@ -47,6 +48,16 @@ const ABOUT: About = About {
 /// See the module's head.
 #[derive(Debug)]
 pub struct Shopify;
+
+/// The shop's domain: its token goes there and nowhere else.
+fn shop<'a>(of: &Subject<'a>) -> Result<&'a str, Unchecked> {
+    let shop = of.own("shop")?;
+    if subscriptions::is_shop(shop) {
+        Ok(shop)
+    } else {
+        Err(Unchecked::Senseless("shop", "is no domain such as example.myshopify.com"))
+    }
+}
 
 impl Provider for Shopify {
     fn name(&self) -> &'static str {

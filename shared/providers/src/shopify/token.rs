@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use tillwatch_domain::token::Grant;
 
-use super::subscriptions::is_shop;
+use super::shop;
 use crate::call::{Call, Method, Response};
 use crate::checks::{Subject, Unchecked};
 use crate::tokens::{Answered, Refresh, Tokens, client, oauth, token_url};
@@ -18,10 +18,7 @@ pub(crate) struct ShopifyTokens;
 impl Tokens for ShopifyTokens {
     fn refresh(&self, of: &Subject<'_>) -> Result<Option<Refresh>, Unchecked> {
         let Some(token) = of.own.get("refresh_token") else { return Ok(None) };
-        let shop = of.own("shop")?;
-        if !is_shop(shop) {
-            return Err(Unchecked::Senseless("shop", "is no domain such as example.myshopify.com"));
-        }
+        let shop = shop(of)?;
         let (id, secret) = client(of)?;
         let url = token_url(of, format!("https://{shop}/admin/oauth/access_token"));
         let body = json!({

@@ -20,10 +20,7 @@ fn code(body: &Value) -> Option<&str> {
 impl Checks for SquareChecks {
     fn calls(&self, of: &Subject<'_>) -> Result<Vec<Call>, Unchecked> {
         let token = of.own("access_token")?;
-        let sandbox = of.any("environment") == Some("sandbox");
-        let host =
-            if sandbox { "https://connect.squareupsandbox.com" } else { "https://connect.squareup.com" };
-        let url = format!("{}/oauth2/token/status", of.base(host));
+        let url = format!("{}/oauth2/token/status", of.base(super::host(of.any("environment"))));
         Ok(vec![Call::new(Method::Post, url, "/oauth2/token/status").bearer(token)])
     }
 

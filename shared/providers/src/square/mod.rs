@@ -42,6 +42,14 @@ const ABOUT: About = About {
 #[derive(Debug)]
 pub struct Square;
 
+/// Where an environment is reached.
+fn host(environment: Option<&str>) -> &'static str {
+    match environment {
+        Some("sandbox") => "https://connect.squareupsandbox.com",
+        _ => "https://connect.squareup.com",
+    }
+}
+
 impl Provider for Square {
     fn name(&self) -> &'static str {
         "square"

@@ -28,9 +28,7 @@ const EVENTS: &[&str] = &[
 pub(crate) struct SquareSubscriptions;
 
 fn base(wanted: &Wanted<'_>) -> String {
-    let sandbox = wanted.shared.get("environment") == Some("sandbox");
-    let host = if sandbox { "https://connect.squareupsandbox.com" } else { "https://connect.squareup.com" };
-    format!("{}/v2/webhooks/subscriptions", wanted.shared_base(host))
+    format!("{}/v2/webhooks/subscriptions", wanted.shared_base(super::host(wanted.shared.get("environment"))))
 }
 
 fn call(wanted: &Wanted<'_>, method: Method, rest: &str, endpoint: &'static str) -> Result<Call, Refused> {

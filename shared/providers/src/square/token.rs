@@ -24,9 +24,7 @@ impl Tokens for SquareTokens {
         let Some(token) = of.own.get("refresh_token") else { return Ok(None) };
         let id = of.any("client_id").ok_or(Unchecked::Missing("client_id"))?;
         let secret = of.any("client_secret");
-        let sandbox = of.any("environment") == Some("sandbox");
-        let host =
-            if sandbox { "https://connect.squareupsandbox.com" } else { "https://connect.squareup.com" };
+        let host = super::host(of.any("environment"));
         let mut body = json!({"client_id": id, "grant_type": "refresh_token", "refresh_token": token});
         if let Some(secret) = secret {
             body["client_secret"] = secret.into();

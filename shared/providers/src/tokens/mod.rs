@@ -99,6 +99,17 @@ pub(crate) fn token_url(of: &Subject<'_>, default: impl Into<String>) -> String 
     words.get("token_url").map_or_else(|| default.into(), str::to_owned)
 }
 
+/// The call with a refresh token and the application's credentials, as the form that RFC 6749 has for it (6, 2.3.1).
+pub(crate) fn with_refresh_token(of: &Subject<'_>, call: Call, token: &str) -> Result<Call, Unchecked> {
+    let (id, secret) = client(of)?;
+    Ok(call.form(&[
+        ("grant_type", "refresh_token"),
+        ("refresh_token", token),
+        ("client_id", id),
+        ("client_secret", secret),
+    ]))
+}
+
 /// A life of so many seconds, which some write as a text.
 fn seconds(value: &Value) -> Option<Duration> {
     let count = match value {

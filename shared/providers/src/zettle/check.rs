@@ -3,10 +3,9 @@
 //! Facts ("OAuth API: users/self"): an expired token is a `401` whose `www-authenticate` says `ACCESS_TOKEN_EXPIRED`.
 
 use serde_json::Value;
-use tillwatch_domain::health::Trouble;
 
 use crate::call::{Call, Method, Response};
-use crate::checks::{Checks, Judged, Subject, Unchecked, read, success};
+use crate::checks::{Checks, Judged, Subject, Unchecked, read, theirs};
 use crate::subscriptions::text;
 
 #[derive(Debug)]
@@ -35,18 +34,15 @@ impl Checks for ZettleChecks {
             Err(judged) if judged.code.is_none() => return judged.with_code(described(response)),
             Err(judged) => return judged,
         };
-        match (text(&body, "/organizationUuid"), of.own.get("organization_uuid")) {
-            (None, _) => Judged::of(Trouble::Unreadable, None),
-            (Some(organization), Some(wanted)) if !organization.eq_ignore_ascii_case(wanted) => {
-                Judged::of(Trouble::Misconfigured, Some("other_organization"))
-            }
-            _ => success(response),
-        }
+        let organization = text(&body, "/organizationUuid");
+        theirs(response, organization, of.own.get("organization_uuid"), "other_organization")
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tillwatch_domain::health::Trouble;
+
     use super::*;
     use crate::Headers;
     use crate::checks::testing::{called, judged, trouble};

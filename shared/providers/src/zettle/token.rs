@@ -8,7 +8,7 @@ use tillwatch_domain::token::Grant;
 
 use crate::call::{Call, Method, Response};
 use crate::checks::{Subject, Unchecked};
-use crate::tokens::{Answered, Refresh, Tokens, client, oauth, token_url};
+use crate::tokens::{Answered, Refresh, Tokens, oauth, token_url, with_refresh_token};
 
 const BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
@@ -20,13 +20,7 @@ impl Tokens for ZettleTokens {
         let url = token_url(of, "https://oauth.zettle.com/token");
         let call = Call::new(Method::Post, url, "/token");
         if let Some(token) = of.own.get("refresh_token") {
-            let (id, secret) = client(of)?;
-            let call = call.form(&[
-                ("grant_type", "refresh_token"),
-                ("refresh_token", token),
-                ("client_id", id),
-                ("client_secret", secret),
-            ]);
+            let call = with_refresh_token(of, call, token)?;
             let grant = Grant { every: None, single_use: true, may_repeat: false };
             return Ok(Some(Refresh { grant, call }));
         }

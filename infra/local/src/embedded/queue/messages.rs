@@ -15,6 +15,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Params, params};
+use tillwatch_domain::span::millis;
 use tillwatch_platform::queue::{Gauge, Outgoing};
 use tokio::sync::watch;
 
@@ -296,8 +297,4 @@ impl Messages {
         crate::embedded::testing::assert_uses_an_index(&self.connection, sql);
         self.connection.prepare_cached(sql)
     }
-}
-
-pub(super) fn millis(duration: Duration) -> i64 {
-    duration.as_millis().try_into().unwrap_or(i64::MAX)
 }

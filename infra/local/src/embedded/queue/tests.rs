@@ -2,9 +2,9 @@ mod durability;
 
 use tempfile::{TempDir, tempdir};
 
-use super::messages::millis;
 use super::*;
 use crate::embedded::testing::Clock;
+use tillwatch_domain::span::millis;
 
 const EVENTS: Rules = Rules { name: "events", dead_letters: Some(DeadLetters { queue: "dead", after: 3 }) };
 const DEAD: Rules = Rules { name: "dead", dead_letters: None };
