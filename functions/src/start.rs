@@ -18,9 +18,11 @@ use tillwatch_platform::queue::{Queue, Sqs};
 use tillwatch_platform::secrets::{Secrets, SecretsManager};
 use tillwatch_platform::table::{Table, Which};
 use tillwatch_platform::vault::Vault;
+use tillwatch_platform::watched::Watched;
 use tillwatch_platform::watcher::CloudWatch;
 use tillwatch_workflows::configuration::Configurator;
 use tillwatch_workflows::console::{Console, Operators};
+use tillwatch_workflows::credentials::Credentials;
 use tillwatch_workflows::own_settings::OwnSettings;
 use tillwatch_workflows::process::Processor;
 use tillwatch_workflows::receive::Receiver;
@@ -28,6 +30,8 @@ use tillwatch_workflows::replay::{Receivers, Replays};
 use tillwatch_workflows::routing::Routing;
 use tillwatch_workflows::signing::SettingsCache;
 use tillwatch_workflows::subscriptions::Keeper;
+use tillwatch_workflows::watch::{EVERY, Pace, REFERENCES, Reach, Roster, Surveys, Watch};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -147,7 +151,7 @@ pub fn console() -> Result<(), Error> {
         let secrets: Arc<dyn Secrets> = Arc::new(SecretsManager::new(&config));
         let configuration = configurator(environment, &config, &secrets).await?;
         // Half of what the function has: its answer must be there in time.
-        let whole = Duration::from_secs(5);
+        let outbound = outbound(environment, Duration::from_secs(5))?;
         let console = Console {
             replays: Arc::new(replays(environment, &config).await?),
             table: Table::new(&config, environment.table()?, environment.figures_table()?),
@@ -157,7 +161,8 @@ pub fn console() -> Result<(), Error> {
             watcher: Some((CloudWatch::new(&config), name_in(&url))),
             clock: Arc::clone(&clock),
             operators: Operators::new(Arc::clone(&secrets), environment.secret()?),
-            subscriptions: Arc::new(keeper(environment, configuration.clone(), whole)?),
+            watch: Arc::new(watch(environment, &config, configuration.clone(), Arc::clone(&outbound))?),
+            subscriptions: Arc::new(keeper(environment, configuration.clone(), outbound)?),
             configuration,
             routing: None,
         };
@@ -186,6 +191,39 @@ pub fn jobs() -> Result<(), Error> {
     })
 }
 
+/// The scheduler function.
+pub fn scheduler() -> Result<(), Error> {
+    let environment = Environment;
+    log(environment)?;
+    block_on(async {
+        let config = aws::from_environment(Patience::WORKER)?;
+        let roster = roster(environment, &config)?;
+        let roster = &roster;
+        lambda_runtime::run(service_fn(|event: LambdaEvent<crate::checks::Tick>| async move {
+            crate::checks::schedule(roster, event.payload.sweep).await.map_err(Error::from)
+        }))
+        .await
+    })
+}
+
+/// The checks function.
+pub fn checks() -> Result<(), Error> {
+    let environment = Environment;
+    log(environment)?;
+    block_on(async {
+        let config = aws::from_environment(Patience::WORKER)?;
+        let secrets: Arc<dyn Secrets> = Arc::new(SecretsManager::new(&config));
+        let configuration = configurator(environment, &config, &secrets).await?;
+        let outbound = outbound(environment, Limits::default().whole)?;
+        let watch = Arc::new(watch(environment, &config, configuration, outbound)?);
+        let watch = &watch;
+        lambda_runtime::run(service_fn(|event: LambdaEvent<SqsEvent>| async move {
+            Ok::<_, Error>(crate::checks::handle(watch, event.payload).await)
+        }))
+        .await
+    })
+}
+
 /// The subscriptions function.
 pub fn subscriptions() -> Result<(), Error> {
     let environment = Environment;
@@ -194,7 +232,8 @@ pub fn subscriptions() -> Result<(), Error> {
         let config = aws::from_environment(Patience::WORKER)?;
         let secrets: Arc<dyn Secrets> = Arc::new(SecretsManager::new(&config));
         let configuration = configurator(environment, &config, &secrets).await?;
-        let keeper = keeper(environment, configuration, Limits::default().whole)?;
+        let outbound = outbound(environment, Limits::default().whole)?;
+        let keeper = keeper(environment, configuration, outbound)?;
         let keeper = &keeper;
         lambda_runtime::run(service_fn(|event: LambdaEvent<serde::de::IgnoredAny>| async move {
             let left = left(event.context.deadline);
@@ -254,11 +293,49 @@ async fn configurator(
     })
 }
 
-fn keeper(environment: Environment, configuration: Configurator, whole: Duration) -> Result<Keeper, Error> {
+fn roster(environment: Environment, config: &aws::SdkConfig) -> Result<Roster, Error> {
+    let connections = environment.connections_table()?;
+    Ok(Roster {
+        connections: Connections::new(config, connections.clone()),
+        watched: Watched::new(config, connections, environment.figures_table()?),
+        surveys: Surveys::kept_in(Arc::new(Bucket::new(config, environment.payload_bucket()?))),
+        jobs: Arc::new(Sqs::new(config, environment.checks_queue_url()?)),
+        clock: Arc::new(SystemClock),
+        // The schedule comes once a minute.
+        pace: Pace { every: environment.check_every()?.unwrap_or(EVERY), ahead: Duration::from_mins(1) },
+    })
+}
+
+fn watch(
+    environment: Environment,
+    config: &aws::SdkConfig,
+    configuration: Configurator,
+    outbound: Arc<Outbound>,
+) -> Result<Watch, Error> {
+    Ok(Watch {
+        roster: Arc::new(roster(environment, config)?),
+        credentials: Credentials::new(configuration),
+        outbound,
+        reach: Reach::new(REFERENCES),
+        asked_peers: Mutex::default(),
+        metrics: Arc::new(Metrics::stdout(&environment.stage())),
+    })
+}
+
+fn outbound(environment: Environment, whole: Duration) -> Result<Arc<Outbound>, Error> {
+    let allow_private = environment.allow_private()?;
+    Ok(Arc::new(Outbound::new(Limits { whole, allow_private, ..Limits::default() })))
+}
+
+fn keeper(
+    environment: Environment,
+    configuration: Configurator,
+    outbound: Arc<Outbound>,
+) -> Result<Keeper, Error> {
     let allow_private = environment.allow_private()?;
     Ok(Keeper {
         configuration,
-        outbound: Outbound::new(Limits { whole, allow_private, ..Limits::default() }),
+        outbound,
         clock: Arc::new(SystemClock),
         metrics: Arc::new(Metrics::stdout(&environment.stage())),
         public_url: environment.public_url(),

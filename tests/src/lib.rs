@@ -9,4 +9,5 @@ pub mod meter;
 pub mod pages;
 pub mod process;
 pub mod sender;
+pub mod server;
 pub mod world;

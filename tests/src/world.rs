@@ -49,6 +49,13 @@ impl Clock for FakeClock {
     }
 }
 
+impl FakeClock {
+    /// Lets time pass.
+    pub fn pass(&self, span: Duration) {
+        self.0.fetch_add(i64::try_from(span.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+}
+
 /// Secrets that a test can change at their source.
 #[derive(Default)]
 pub struct FakeSecrets(Mutex<BTreeMap<String, Value>>);
@@ -107,6 +114,8 @@ pub struct World {
     pub outbound: Limits,
     /// The address at which providers reach the next process.
     pub public_url: String,
+    /// Who is asked in the next process whether anything is to be reached from here.
+    pub references: Vec<String>,
     stack: Option<Arc<Stack>>,
     payloads: Option<Arc<dyn Payloads>>,
 }
@@ -149,6 +158,7 @@ impl World {
             unknown: Unknown::Auto,
             outbound: Limits { allow_private: true, ..Limits::default() },
             public_url: "https://hooks.example.com".to_owned(),
+            references: Vec::new(),
             stack: None,
             payloads: None,
         };
@@ -194,6 +204,7 @@ impl World {
                 faults: faults.clone(),
                 port: storage.dead_letters,
             }),
+            checks: Arc::new(Faulty::<dyn Polled> { faults: faults.clone(), port: storage.checks }),
             payloads: Arc::new(Faulty::<dyn Payloads> { faults: faults.clone(), port: payloads }),
             secrets: Arc::new(Faulty::<dyn Secrets> { faults, port: secrets }),
             webhook_vault,
@@ -203,6 +214,8 @@ impl World {
             policy: self.policy,
             outbound: self.outbound,
             public_url: Some(self.public_url.clone()),
+            check_every: tillwatch_workflows::watch::EVERY,
+            references: self.references.clone(),
         })));
     }
 
@@ -244,9 +257,14 @@ impl World {
         self.clock.now()
     }
 
+    /// The clock, for what lets time pass by itself.
+    pub fn clock(&self) -> &FakeClock {
+        &self.clock
+    }
+
     /// Lets time pass.
     pub fn pass(&self, span: Duration) {
-        self.clock.0.fetch_add(i64::try_from(span.as_millis()).unwrap(), Ordering::SeqCst);
+        self.clock.pass(span);
     }
 
     /// Sends a request; its answer, which is as the API's description says.
@@ -299,6 +317,22 @@ impl World {
         let next = self.meant(self.stack().replays().turn().await).flatten();
         self.work().await;
         next
+    }
+
+    /// Sends the checks that fall due and makes them, until none is left; how many connections were sent.
+    pub async fn watch(&self) -> usize {
+        let due = self.meant(self.stack().schedule_checks(false).await).unwrap_or(0);
+        while let Some(1..) = self.meant(self.stack().check_batch().await) {}
+        due
+    }
+
+    /// Lets so much time pass, with a look at what is due every ten seconds.
+    pub async fn watch_for(&self, span: Duration) {
+        let until = self.now() + span;
+        while self.now() < until {
+            self.pass(Duration::from_secs(10));
+            self.watch().await;
+        }
     }
 
     /// Works all replays off, however long they take.

@@ -28,6 +28,10 @@ async fn every_function_answers_its_sample_event() {
     assert_eq!(answer, json!({"batchItemFailures": []}));
     let answer = deployment.answer("Rollup", "rollup", &event("rollup.json")).await;
     assert_eq!(answer, json!({"state": {}}));
+    let answer = deployment.answer("Scheduler", "scheduler", &event("scheduler.json")).await;
+    assert_eq!(answer, json!({"due": 0, "missed": 0}));
+    let answer = deployment.answer("Checks", "checks", &event("checks.json")).await;
+    assert_eq!(answer, json!({"batchItemFailures": []}));
     let answer = deployment.answer("Console", "console", &event("console.json")).await;
     assert_eq!(answer["statusCode"], 200, "{answer}");
     let names: Vec<_> = body(&answer)["providers"].as_object().unwrap().keys().cloned().collect();

@@ -15,7 +15,8 @@ use crate::embedded::stream::StreamTail;
 use crate::embedded::table::{EmbeddedTable, TableError};
 use crate::embedded::{DataFolder, Now};
 use crate::stack::{
-    CONNECTIONS_TABLE, DEAD_LETTER_QUEUE, EVENTS_QUEUE, FIGURES_TABLE, MAIN_TABLE, Polled, Received, Tailed,
+    CHECKS_QUEUE, CONNECTIONS_TABLE, DEAD_LETTER_QUEUE, EVENTS_QUEUE, FIGURES_TABLE, MAIN_TABLE, Polled,
+    Received, Tailed,
 };
 
 /// After how many receptions without an outcome a message is a dead letter; as in the template. High, for the processor
@@ -34,6 +35,8 @@ pub struct Storage {
     pub events: Arc<dyn Polled>,
     /// The queue of dead letters.
     pub dead_letters: Arc<dyn Polled>,
+    /// The queue of checks.
+    pub checks: Arc<dyn Polled>,
     /// The tables once more, for deleting what has expired, which DynamoDB does by itself.
     pub expiring: EmbeddedTable,
 }
@@ -68,6 +71,7 @@ pub fn system_now() -> Now {
 pub struct Queues {
     events: SqliteQueue,
     dead_letters: SqliteQueue,
+    checks: SqliteQueue,
 }
 
 impl Queues {
@@ -77,12 +81,14 @@ impl Queues {
         let rules = [
             Rules { name: EVENTS_QUEUE, dead_letters },
             Rules { name: DEAD_LETTER_QUEUE, dead_letters: None },
+            Rules { name: CHECKS_QUEUE, dead_letters: None },
         ];
-        let [events, dead_letters] = SqliteQueue::open(&folder.file("queue.db"), rules, now)?;
+        let [events, dead_letters, checks] = SqliteQueue::open(&folder.file("queue.db"), rules, now)?;
         // The folder is this process' alone, so nobody else has received anything.
         events.release().await?;
         dead_letters.release().await?;
-        Ok(Self { events, dead_letters })
+        checks.release().await?;
+        Ok(Self { events, dead_letters, checks })
     }
 }
 
@@ -99,6 +105,7 @@ impl Storage {
             stream: Arc::new(Stream { tail, place: Mutex::new(Place { checkpoint, unpruned: 0, asked: 0 }) }),
             events: Arc::new(queues.events),
             dead_letters: Arc::new(queues.dead_letters),
+            checks: Arc::new(queues.checks),
         })
     }
 }

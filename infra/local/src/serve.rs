@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use tillwatch_domain::retry::RetryPolicy;
@@ -19,6 +20,7 @@ use tillwatch_platform::connections::{Connections, Unknown};
 use tillwatch_platform::metrics::Metrics;
 use tillwatch_platform::outbound::Limits;
 use tillwatch_platform::payloads::Folder;
+use tillwatch_workflows::watch::{EVERY, REFERENCES};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
@@ -54,6 +56,8 @@ pub struct Arguments {
 
 /// Batches that are processed at the same time.
 const POLLERS: usize = 4;
+/// Jobs of checks that are made at the same time, each of up to twenty connections.
+const CHECKERS: usize = 16;
 /// How nice processing is to receiving, of 19.
 const GIVES_WAY: i32 = 10;
 
@@ -110,6 +114,7 @@ struct Chosen {
     policy: RetryPolicy,
     allow_private: bool,
     public_url: Option<String>,
+    check_every: Duration,
 }
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -120,6 +125,7 @@ async fn serve(arguments: Arguments) -> Result<(), Failure> {
         policy: RetryPolicy::with_attempts(Environment.attempts()?),
         allow_private: Environment.allow_private()?,
         public_url: Environment.public_url(),
+        check_every: Environment.check_every()?.unwrap_or(EVERY),
     };
     let folder = DataFolder::open(&arguments.data)?;
     let address = SocketAddr::new(arguments.host, arguments.port);
@@ -223,6 +229,7 @@ fn background(
             stream: storage.stream,
             events: storage.events,
             dead_letters: storage.dead_letters,
+            checks: storage.checks,
             payloads: Arc::new(payloads.clone()),
             secrets,
             webhook_vault,
@@ -232,6 +239,8 @@ fn background(
             policy: chosen.policy,
             outbound: Limits { allow_private: chosen.allow_private, ..Limits::default() },
             public_url: chosen.public_url,
+            check_every: chosen.check_every,
+            references: REFERENCES.map(str::to_owned).to_vec(),
         }));
         let mut running = JoinSet::new();
         for poller in 0..=POLLERS {
@@ -239,6 +248,10 @@ fn background(
         }
         running.spawn(loops::roll_up(Arc::clone(&stack), stopping.clone()));
         running.spawn(loops::replay(Arc::clone(&stack), stopping.clone()));
+        for _ in 0..CHECKERS {
+            running.spawn(loops::check(Arc::clone(&stack), stopping.clone()));
+        }
+        running.spawn(loops::schedule_checks(Arc::clone(&stack), stopping.clone()));
         running.spawn(loops::beat(Arc::clone(&stack), stopping.clone()));
         if stack.ports().public_url.is_some() {
             running.spawn(loops::look_after_subscriptions(Arc::clone(&stack), stopping.clone()));

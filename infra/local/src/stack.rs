@@ -12,7 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_lambda_events::encodings::Body;
 use aws_lambda_events::event::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -23,7 +23,7 @@ use tillwatch_domain::Cause;
 use tillwatch_domain::retry::RetryPolicy;
 use tillwatch_functions::processor::{Handler, Source};
 use tillwatch_functions::webhook::{HttpContext, RequestContext, WebhookAnswer, WebhookEvent};
-use tillwatch_functions::{console, rollup, subscriptions, webhook};
+use tillwatch_functions::{checks, console, rollup, subscriptions, webhook};
 use tillwatch_platform::clock::Clock;
 use tillwatch_platform::connections::{Connections, Unknown};
 use tillwatch_platform::metrics::Metrics;
@@ -33,9 +33,11 @@ use tillwatch_platform::queue::{Outgoing, Queue, QueueError};
 use tillwatch_platform::secrets::Secrets;
 use tillwatch_platform::table::{LocalEndpoint, Table, TableError};
 use tillwatch_platform::vault::Vault;
+use tillwatch_platform::watched::Watched;
 use tillwatch_providers::Headers;
 use tillwatch_workflows::configuration::Configurator;
 use tillwatch_workflows::console::{Console, Operators, Problem};
+use tillwatch_workflows::credentials::Credentials;
 use tillwatch_workflows::envelope::Message;
 use tillwatch_workflows::own_settings::OwnSettings;
 use tillwatch_workflows::process::Processor;
@@ -44,6 +46,8 @@ use tillwatch_workflows::replay::{Receivers, Replays};
 use tillwatch_workflows::routing::Routing;
 use tillwatch_workflows::signing::SettingsCache;
 use tillwatch_workflows::subscriptions::Keeper;
+use tillwatch_workflows::watch::{Pace, Reach, Roster, Surveys, Watch, WatchError};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 /// The name of the table of events and records.
@@ -54,12 +58,20 @@ pub const FIGURES_TABLE: &str = "tillwatch-figures";
 pub const CONNECTIONS_TABLE: &str = "tillwatch-connections";
 /// The name of the queue of events.
 pub const EVENTS_QUEUE: &str = "events";
+/// The name of the queue of checks.
+pub const CHECKS_QUEUE: &str = "checks";
 /// The name of the queue of dead letters.
 pub const DEAD_LETTER_QUEUE: &str = "dead-letters";
 /// Messages that are handed to the processor at once, as the template's event source does.
 pub const BATCH: usize = 10;
 /// How long the processor may take over a batch, as in the template.
 pub const PROCESSOR_TIMEOUT: Duration = Duration::from_secs(30);
+/// More messages than that wait only when processing is behind: one machine works on few at a time.
+const FEW_WAIT: u64 = 20;
+/// Jobs of checks that are handed over at once, as in the template.
+const CHECKS_BATCH: usize = 1;
+/// How long a job of checks stays invisible, as in the template: it is made again if it does not end.
+const CHECKS_VISIBILITY: Duration = Duration::from_mins(3);
 /// How long a received message stays invisible: six times as long, as AWS advises.
 pub const VISIBILITY: Duration = Duration::from_mins(3);
 
@@ -114,6 +126,8 @@ pub struct Ports {
     pub events: Arc<dyn Polled>,
     /// The queue of dead letters.
     pub dead_letters: Arc<dyn Polled>,
+    /// The queue of checks.
+    pub checks: Arc<dyn Polled>,
     /// Payloads too large for the table.
     pub payloads: Arc<dyn Payloads>,
     /// The providers' settings and the operators' tokens.
@@ -132,6 +146,10 @@ pub struct Ports {
     pub outbound: Limits,
     /// The address at which providers reach this; none, if they don't.
     pub public_url: Option<String>,
+    /// The time between two checks of a connection.
+    pub check_every: Duration,
+    /// Who is asked whether anything is to be reached from here.
+    pub references: Vec<String>,
 }
 
 /// The handlers and what they stand on.
@@ -143,6 +161,7 @@ pub struct Stack {
     console: Console,
     replays: Arc<Replays>,
     subscriptions: Arc<Keeper>,
+    watch: Arc<Watch>,
     routing: Arc<Routing>,
 }
 
@@ -179,13 +198,14 @@ impl Stack {
             policy: ports.policy,
         };
         let webhooks: Receivers = webhooks.collect();
-        let replays = Arc::new(Replays::new(
+        let replays = Replays::new(
             table.clone(),
             connections.clone(),
             events.clone(),
             webhooks.clone(),
             ports.clock.clone(),
-        ));
+        );
+        let replays = Arc::new(replays.giving_way_at(FEW_WAIT));
         let configuration = Configurator {
             connections: connections.clone(),
             webhook_vault: ports.webhook_vault.clone(),
@@ -193,9 +213,11 @@ impl Stack {
             secrets: ports.secrets.clone(),
             secrets_prefix: String::new(),
         };
+        let outbound = Arc::new(Outbound::new(ports.outbound));
+        let watch = Arc::new(watch(&ports, &configuration, &outbound));
         let keeper = Arc::new(Keeper {
             configuration: configuration.clone(),
-            outbound: Outbound::new(ports.outbound),
+            outbound,
             clock: ports.clock.clone(),
             metrics: ports.metrics.clone(),
             public_url: ports.public_url.clone(),
@@ -212,6 +234,7 @@ impl Stack {
             operators: Operators::new(ports.secrets.clone(), "console".to_owned()),
             configuration,
             subscriptions: Arc::clone(&keeper),
+            watch: Arc::clone(&watch),
             routing: Some(Arc::clone(&routing)),
         };
         Self {
@@ -225,6 +248,7 @@ impl Stack {
             console,
             table,
             subscriptions: keeper,
+            watch,
             routing,
             ports,
         }
@@ -300,18 +324,7 @@ impl Stack {
         let mut event = SqsEvent::default();
         event.records = batch.iter().map(|received| message(received, name)).collect();
         let answer = self.processor.handle(event, Instant::now() + PROCESSOR_TIMEOUT).await;
-        let failed: Vec<_> =
-            answer.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect();
-        let count = batch.len();
-        let done = batch
-            .into_iter()
-            .filter(|received| !failed.contains(&received.id.as_str()))
-            .map(|received| received.receipt)
-            .collect::<Vec<_>>();
-        if !done.is_empty() {
-            queue.delete(done).await?;
-        }
-        Ok(count)
+        done(queue, batch, answer).await
     }
 
     /// Takes one batch of the table's stream through the rollup; how many changes it was.
@@ -358,9 +371,72 @@ impl Stack {
         looked.map(|looked| (looked.looked_at, looked.wrong)).map_err(failed)
     }
 
+    /// Sends what falls due, as the schedule does; and, where it `sweeps`, has watched what was missed. How many were sent.
+    pub async fn schedule_checks(&self, sweeps: bool) -> Result<usize, QueueError> {
+        let failed =
+            |error: WatchError| QueueError { action: "send what falls due", cause: error.to_string() };
+        Ok(checks::schedule(&self.watch.roster, sweeps).await.map_err(failed)?.due)
+    }
+
+    /// Takes one job of the queue of checks, as the event source does; how many it was.
+    pub async fn check_batch(&self) -> Result<usize, QueueError> {
+        let queue = &self.ports.checks;
+        let batch = queue.receive(CHECKS_BATCH, CHECKS_VISIBILITY).await?;
+        if batch.is_empty() {
+            return Ok(0);
+        }
+        let mut event = SqsEvent::default();
+        event.records = batch.iter().map(|received| message(received, CHECKS_QUEUE)).collect();
+        done(queue, batch, checks::handle(&self.watch, event).await).await
+    }
+
+    /// The watch.
+    pub fn watch(&self) -> &Arc<Watch> {
+        &self.watch
+    }
+
     /// What it stands on.
     pub fn ports(&self) -> &Ports {
         &self.ports
+    }
+}
+
+/// Deletes those of a batch that did not fail, as the event source does; how many messages it was.
+async fn done(
+    queue: &Arc<dyn Polled>,
+    batch: Vec<Received>,
+    answer: SqsBatchResponse,
+) -> Result<usize, QueueError> {
+    let failed: Vec<_> =
+        answer.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect();
+    let count = batch.len();
+    let done = batch.into_iter().filter(|received| !failed.contains(&received.id.as_str()));
+    let done: Vec<_> = done.map(|received| received.receipt).collect();
+    if !done.is_empty() {
+        queue.delete(done).await?;
+    }
+    Ok(count)
+}
+
+/// What checks connections.
+fn watch(ports: &Ports, configuration: &Configurator, outbound: &Arc<Outbound>) -> Watch {
+    let (connections, figures) = (CONNECTIONS_TABLE.to_owned(), FIGURES_TABLE.to_owned());
+    let roster = Roster {
+        connections: configuration.connections.clone(),
+        watched: Watched::in_process(ports.table.clone(), connections, figures),
+        surveys: Surveys::default(),
+        jobs: ports.checks.clone(),
+        clock: ports.clock.clone(),
+        // The schedule comes all the time.
+        pace: Pace { every: ports.check_every, ahead: Duration::ZERO },
+    };
+    Watch {
+        roster: Arc::new(roster),
+        credentials: Credentials::new(configuration.clone()),
+        outbound: Arc::clone(outbound),
+        reach: Reach::new(&ports.references),
+        asked_peers: Mutex::default(),
+        metrics: ports.metrics.clone(),
     }
 }
 

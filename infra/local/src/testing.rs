@@ -60,6 +60,7 @@ pub(crate) async fn stack(path: &Path, secrets: Arc<dyn Secrets>) -> Arc<Stack> 
         stream: storage.stream,
         events: storage.events,
         dead_letters: storage.dead_letters,
+        checks: storage.checks,
         payloads: Arc::new(Folder::new(path.join("payloads"))),
         secrets,
         webhook_vault: Arc::clone(&vault),
@@ -69,5 +70,7 @@ pub(crate) async fn stack(path: &Path, secrets: Arc<dyn Secrets>) -> Arc<Stack> 
         policy: RetryPolicy::default(),
         outbound: Limits::default(),
         public_url: None,
+        check_every: tillwatch_workflows::watch::EVERY,
+        references: Vec::new(),
     }))
 }

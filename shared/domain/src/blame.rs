@@ -45,6 +45,8 @@ pub enum Reason {
     MostOfProviderFail,
     /// Most of the provider's connections are refused at once: what they share is our application.
     MostAreRefused,
+    /// Most of the provider's connections are at a limit at once: what they share is our application.
+    MostAreLimited,
     /// The provider refuses our application and not the connection.
     ApplicationRefused,
     /// Others of the provider's connections work.
@@ -57,12 +59,60 @@ pub enum Reason {
     TooFew,
 }
 
+impl Reason {
+    /// What speaks for it, in a sentence.
+    pub fn explanation(self) -> &'static str {
+        match self {
+            Self::NothingIsReached => "Nothing outside can be reached from here, whoever's it is.",
+            Self::MostProvidersFail => "Connections of most providers do not work at once.",
+            Self::StatusPage => "The provider's own status page tells of an incident.",
+            Self::MostOfProviderFail => {
+                "Most of this provider's connections do not work, and other providers' do."
+            }
+            Self::MostAreRefused => {
+                "Most of this provider's connections are refused at once: what they share is our application."
+            }
+            Self::MostAreLimited => {
+                "Most of this provider's connections are at a limit at once: what they share is our application."
+            }
+            Self::ApplicationRefused => "The provider refuses our application, and not the connection.",
+            Self::OthersWork => "Others of this provider's connections work.",
+            Self::TenantsServer => "It is the tenant's own server.",
+            Self::TenantsAccount => "It is this account's token, settings or standing, and no other's.",
+            Self::TooFew => {
+                "There are too few connections of this provider to compare it with, or they were not checked since."
+            }
+        }
+    }
+}
+
+/// Whether a trouble is of the account alone: its token, its rights, its settings.
+pub fn is_of_the_account(trouble: Trouble) -> bool {
+    match trouble {
+        Trouble::TokenRefused
+        | Trouble::ScopeMissing
+        | Trouble::AccountGone
+        | Trouble::Misconfigured
+        | Trouble::AddressNotPublic => true,
+        Trouble::Slow
+        | Trouble::RateLimited
+        | Trouble::TimedOut
+        | Trouble::NoAddress
+        | Trouble::Unreachable
+        | Trouble::Certificate
+        | Trouble::ProviderError
+        | Trouble::Unreadable
+        | Trouble::Refused
+        | Trouble::OurNetwork => false,
+    }
+}
+
 /// How the connections of one provider do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Peers {
     /// How many are checked and known.
     pub known: u32,
-    /// How many of these fail to be reached or answered.
+    /// How many of these fail to be reached or answered, or are so badly.
     pub failing: u32,
     /// How many are refused: their tokens or accounts.
     pub refused: u32,
@@ -105,24 +155,7 @@ pub fn blame(evidence: &Evidence<'_>) -> (Blame, Reason) {
     if evidence.is_application_refused {
         return (Blame::Us, Reason::ApplicationRefused);
     }
-    let is_of_the_account = match trouble {
-        Trouble::TokenRefused
-        | Trouble::ScopeMissing
-        | Trouble::AccountGone
-        | Trouble::Misconfigured
-        | Trouble::AddressNotPublic => true,
-        Trouble::Slow
-        | Trouble::RateLimited
-        | Trouble::TimedOut
-        | Trouble::NoAddress
-        | Trouble::Unreachable
-        | Trouble::Certificate
-        | Trouble::ProviderError
-        | Trouble::Unreadable
-        | Trouble::Refused
-        | Trouble::OurNetwork => false,
-    };
-    if is_of_the_account {
+    if is_of_the_account(trouble) {
         let most = peers.known >= ENOUGH && peers.refused * 2 >= peers.known;
         return match (most, evidence.incident) {
             (true, Some(true)) => (Blame::Provider, Reason::StatusPage),
@@ -145,6 +178,9 @@ pub fn blame(evidence: &Evidence<'_>) -> (Blame, Reason) {
         return (Blame::Unknown, Reason::TooFew);
     }
     if peers.most_fail() {
+        if trouble == Trouble::RateLimited {
+            return (Blame::Us, Reason::MostAreLimited);
+        }
         return (Blame::Provider, Reason::MostOfProviderFail);
     }
     (Blame::Tenant, Reason::OthersWork)

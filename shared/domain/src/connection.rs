@@ -14,9 +14,9 @@ pub enum State {
     /// They do.
     #[default]
     Enabled,
-    /// They are kept and held until it is enabled again.
+    /// They are kept and held until it is enabled again, and nobody is told how it does.
     Paused,
-    /// The same, and nothing is checked or refreshed either.
+    /// The same, and its token is not refreshed either.
     Disabled,
 }
 

@@ -135,6 +135,53 @@ impl Trouble {
         }
     }
 
+    /// What it means, in a sentence.
+    pub fn explanation(self) -> &'static str {
+        match self {
+            Self::Slow => "It answers, but later than it should.",
+            Self::RateLimited => "The provider's limit is reached: it takes no more calls for now.",
+            Self::TimedOut => "It does not answer in time.",
+            Self::NoAddress => "Its name is not found.",
+            Self::Unreachable => "It takes no connection.",
+            Self::Certificate => "Its certificate is not valid.",
+            Self::ProviderError => "It answers that it is itself at fault (5xx).",
+            Self::Unreadable => "It answers what can't be understood: a page in the place of data.",
+            Self::TokenRefused => "It refuses the token: that has ended, or was taken back.",
+            Self::ScopeMissing => "The token may not do what is needed.",
+            Self::AccountGone => "The account is closed, suspended, or not there.",
+            Self::Misconfigured => "What is configured is wrong or missing.",
+            Self::Refused => "It refuses the request itself.",
+            Self::AddressNotPublic => "It lies at an address to which nobody outside may be sent.",
+            Self::OurNetwork => "Nothing at all can be reached from here.",
+        }
+    }
+
+    /// What to do about it.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::Slow | Self::TimedOut | Self::ProviderError => {
+                "Wait, and look at the provider's status page; if others of its connections work, look at this account."
+            }
+            Self::RateLimited => "Call less often, or ask the provider for more.",
+            Self::NoAddress | Self::Unreachable => {
+                "Check `base_url`; if it is right, the provider's server or its name service is down."
+            }
+            Self::Certificate => "Whose server it is must renew its certificate.",
+            Self::Unreadable => {
+                "Check `base_url`: a proxy or a sign-in page may be in the way. Else tell the provider."
+            }
+            Self::TokenRefused => "Sign in at the provider anew, and give the connection the new token.",
+            Self::ScopeMissing => "Sign in anew and allow what is asked for, or widen the token's rights.",
+            Self::AccountGone => "Ask the account's owner; disable the connection if it is gone for good.",
+            Self::Misconfigured => "Correct the connection's configuration.",
+            Self::Refused => {
+                "Check the connection's settings; if they are right, this is a fault of ours: report it."
+            }
+            Self::AddressNotPublic => "Give the server a public address: private ones are not called.",
+            Self::OurNetwork => "Look at the network here: name service, gateway, firewall.",
+        }
+    }
+
     /// What a check that ran into it has found.
     pub fn finding(self) -> Finding {
         match self {
@@ -155,22 +202,42 @@ impl Trouble {
     }
 }
 
-/// One check, as the connection remembers it. Stored under one-letter names: a connection's health should fit one write
-/// unit of the table.
+/// One check, as the connection remembers it. Stored as `[at, took]` or `[at, took, trouble]`: a connection's health should
+/// fit one write unit of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "Short", from = "Short")]
 pub struct Check {
     /// When it was made, Unix milliseconds.
-    #[serde(rename = "a")]
     pub at_ms: i64,
     /// What it found.
-    #[serde(rename = "f")]
     pub finding: Finding,
     /// What is wrong, if anything is.
-    #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<Trouble>,
     /// How long the answer took, in milliseconds.
-    #[serde(rename = "d")]
     pub took_ms: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Short {
+    Wrong(i64, u32, Trouble),
+    Well(i64, u32),
+}
+
+impl From<Check> for Short {
+    fn from(check: Check) -> Self {
+        let Check { at_ms, took_ms, trouble, .. } = check;
+        trouble.map_or(Self::Well(at_ms, took_ms), |trouble| Self::Wrong(at_ms, took_ms, trouble))
+    }
+}
+
+impl From<Short> for Check {
+    fn from(short: Short) -> Self {
+        match short {
+            Short::Wrong(at_ms, took_ms, trouble) => Self::found(at_ms, Some(trouble), took_ms),
+            Short::Well(at_ms, took_ms) => Self::found(at_ms, None, took_ms),
+        }
+    }
 }
 
 impl Check {

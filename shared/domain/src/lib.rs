@@ -12,6 +12,7 @@ pub mod figures;
 pub mod health;
 pub mod location;
 pub mod money;
+pub mod quota;
 pub mod record;
 pub mod rejection;
 pub mod replay;

@@ -1,5 +1,7 @@
 //! Configuration from the environment. The one place that reads it.
 
+use std::time::Duration;
+
 use crate::connections::Unknown;
 
 /// A variable that is missing or makes no sense. Start-up stops with it.
@@ -68,6 +70,23 @@ impl Environment {
     /// The URL of the queue of dead letters.
     pub fn dead_letter_queue_url(self) -> Result<String, ConfigError> {
         required("TILLWATCH_DEAD_LETTER_QUEUE_URL")
+    }
+
+    /// The URL of the queue of checks.
+    pub fn checks_queue_url(self) -> Result<String, ConfigError> {
+        required("TILLWATCH_CHECKS_QUEUE_URL")
+    }
+
+    /// The time between two checks of a connection; none: as by default.
+    pub fn check_every(self) -> Result<Option<Duration>, ConfigError> {
+        let name = "TILLWATCH_CHECK_SECONDS";
+        let Some(text) = optional(name) else { return Ok(None) };
+        match text.parse() {
+            Ok(seconds @ 10..=86_400) => Ok(Some(Duration::from_secs(seconds))),
+            _ => {
+                Err(ConfigError { name: name.to_owned(), problem: "must be a whole number from 10 to 86400" })
+            }
+        }
     }
 
     /// The table of events and records.

@@ -15,4 +15,5 @@ pub mod queue;
 pub mod secrets;
 pub mod table;
 pub mod vault;
+pub mod watched;
 pub mod watcher;

@@ -21,6 +21,10 @@ pub enum Metric {
     ProcessingTime,
     /// Webhook subscriptions that were looked at, by how they were found or left. Count.
     Subscriptions,
+    /// Checks of connections, by what they found. Count.
+    Checks,
+    /// How long a check's slowest call took. Milliseconds.
+    CheckTime,
     /// The schedule's message came through the queue. Count, without dimensions.
     Heartbeat,
 }
@@ -32,13 +36,15 @@ impl Metric {
             Self::Events => "Events",
             Self::ProcessingTime => "ProcessingTime",
             Self::Subscriptions => "Subscriptions",
+            Self::Checks => "Checks",
+            Self::CheckTime => "CheckTime",
             Self::Heartbeat => "Heartbeat",
         }
     }
 
     fn unit(self) -> &'static str {
         match self {
-            Self::ProcessingTime => "Milliseconds",
+            Self::ProcessingTime | Self::CheckTime => "Milliseconds",
             _ => "Count",
         }
     }

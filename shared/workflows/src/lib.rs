@@ -3,6 +3,7 @@
 
 pub mod configuration;
 pub mod console;
+pub mod credentials;
 pub mod envelope;
 pub mod limits;
 pub mod own_settings;

@@ -66,6 +66,7 @@ pub struct Replays {
     clock: Arc<dyn Clock>,
     owner: String,
     started: Notify,
+    behind: u64,
 }
 
 impl Replays {
@@ -79,7 +80,14 @@ impl Replays {
     ) -> Self {
         let sender = Sender { table: table.clone(), queue, receivers, clock: Arc::clone(&clock) };
         let owner = hex::encode(entropy::bytes::<8>());
-        Self { table, connections, sender: Arc::new(sender), clock, owner, started: Notify::new() }
+        let (sender, started) = (Arc::new(sender), Notify::new());
+        Self { table, connections, sender, clock, owner, started, behind: BEHIND }
+    }
+
+    /// The same, which give way when more than so many messages wait.
+    #[must_use]
+    pub fn giving_way_at(self, behind: u64) -> Self {
+        Self { behind, ..self }
     }
 
     /// What judges a provider's requests.
@@ -219,7 +227,7 @@ impl Replays {
 
     /// Whether processing is behind. A queue that can't say so keeps nobody.
     async fn is_behind(&self) -> bool {
-        self.sender.queue.gauge().await.is_ok_and(|gauge| gauge.waiting > BEHIND)
+        self.sender.queue.gauge().await.is_ok_and(|gauge| gauge.waiting > self.behind)
     }
 
     /// Works until nothing is left to do or the deadline has come. What is left goes on with the next call.
@@ -284,7 +292,7 @@ impl Replays {
     }
 }
 
-/// So many messages on the queue are more than those that are on their way.
+/// So many messages on the queue are more than those that are on their way, where many work on them.
 const BEHIND: u64 = 200;
 /// How long a replay waits then.
 const WHILE_BEHIND_MS: i64 = 250;

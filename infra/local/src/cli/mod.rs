@@ -22,6 +22,7 @@ mod send;
 pub(crate) mod shell;
 mod show;
 pub(crate) mod stack;
+mod status;
 mod subscriptions;
 mod summary;
 mod table;
@@ -41,12 +42,15 @@ pub use retry::RetryArgs;
 pub use rotate::{RotateArgs, VaultArgs};
 pub use send::SendArgs;
 pub use show::ShowArgs;
+pub use status::StatusArgs;
 pub use subscriptions::SubscriptionsArgs;
 pub use verify::VerifyArgs;
 
 /// What an operator can do beside running a stack.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Tell whether each connection works, since when, whose fault it is if not, and what to do
+    Status(StatusArgs),
     /// Send webhooks of a provider's shape, really signed
     Send(SendArgs),
     /// Check the signature of captured requests, and say why one is rejected
@@ -81,6 +85,7 @@ pub enum Command {
 /// Runs a command to its end. What goes wrong is said on stderr, and the exit code is 1.
 pub async fn run(command: Command) -> ExitCode {
     let done = match command {
+        Command::Status(args) => status::run(&args).await,
         Command::Send(args) => send::run(&args).await,
         Command::Verify(args) => verify::run(&args),
         Command::Events(args) => events::run(&args).await,

@@ -71,6 +71,39 @@ pub(super) async fn replay(stack: Arc<Stack>, mut stop: watch::Receiver<bool>) {
     }
 }
 
+/// One who makes checks: job after job, and sleep while there is none.
+pub(super) async fn check(stack: Arc<Stack>, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        match stack.check_batch().await {
+            Ok(0) => tokio::select! {
+                () = stack.ports().checks.wait() => {}
+                _ = stop.changed() => {}
+            },
+            Ok(_) => {}
+            Err(error) => pause(&error, &mut stop).await,
+        }
+    }
+}
+
+/// How often what falls due is looked for, and of how many of these looks one has watched what was missed.
+const LOOK: Duration = Duration::from_secs(2);
+const SWEEP: u32 = 300;
+
+/// The checks' schedule. What ended a process between a job's sending and its end is found by the first look.
+pub(super) async fn schedule_checks(stack: Arc<Stack>, mut stop: watch::Receiver<bool>) {
+    let mut looks = tokio::time::interval(LOOK);
+    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    for look in 0_u32.. {
+        tokio::select! {
+            _ = looks.tick() => {}
+            _ = stop.changed() => return,
+        }
+        if let Err(error) = stack.schedule_checks(look % SWEEP == 0).await {
+            pause(&error, &mut stop).await;
+        }
+    }
+}
+
 /// The schedule.
 pub(super) async fn beat(stack: Arc<Stack>, mut stop: watch::Receiver<bool>) {
     let mut minutes = tokio::time::interval(Duration::from_mins(1));

@@ -84,7 +84,15 @@ pub enum OutboundError {
     /// It has no address.
     #[error("{0} is not found: check `base_url` and the name service")]
     NotFound(String),
-    /// Nobody listens, or the connection fails.
+    /// There is a machine, and it takes no connection.
+    #[error("{0} takes no connection: check `base_url`; if it is right, nothing runs there at the moment")]
+    NobodyListens(String),
+    /// Its certificate is not valid: it has ended, is another's, or nobody known has signed it.
+    #[error(
+        "the certificate of {0} is not valid: it has ended, is for another name, or nobody known has signed it"
+    )]
+    Certificate(String),
+    /// No way leads there, or the connection fails.
     #[error("{0} can't be reached: check `base_url`, and that this machine may call out")]
     Unreachable(String),
     /// It took too long.
@@ -112,6 +120,8 @@ impl OutboundError {
             Self::Plain(_) => "plain_http",
             Self::NotPublic(_) => "not_public",
             Self::NotFound(_) => "not_found",
+            Self::NobodyListens(_) => "nobody_listens",
+            Self::Certificate(_) => "certificate",
             Self::Unreachable(_) => "unreachable",
             Self::TimedOut(_) => "timed_out",
             Self::TooLarge(_) => "too_large",
@@ -252,6 +262,16 @@ fn failed(error: &reqwest::Error, host: &str) -> OutboundError {
         }
         if cause.is::<Unresolved>() {
             return OutboundError::NotFound(host);
+        }
+        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
+            if io.kind() == std::io::ErrorKind::ConnectionRefused {
+                return OutboundError::NobodyListens(host);
+            }
+            // An I/O error's source is its inner error's source, and not the inner error itself.
+            let inner = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+            if matches!(inner, Some(rustls::Error::InvalidCertificate(_))) {
+                return OutboundError::Certificate(host);
+            }
         }
         source = cause.source();
     }

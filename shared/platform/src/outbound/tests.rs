@@ -98,7 +98,7 @@ async fn what_is_not_there_and_what_is_no_http_is_told_apart_without_the_path() 
         format!("http://{}/secret-path", listener.local_addr().unwrap())
     };
     let unreachable = error(limits(), &closed).await;
-    assert!(matches!(unreachable, OutboundError::Unreachable(_)), "{unreachable}");
+    assert!(matches!(unreachable, OutboundError::NobodyListens(_)), "{unreachable}");
     let nonsense = server(b"SSH-2.0-nonsense\r\n\r\n".to_vec()).await;
     let broken = error(limits(), &nonsense).await;
     assert!(matches!(broken, OutboundError::Broken(_)), "{broken}");

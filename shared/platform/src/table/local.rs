@@ -17,6 +17,7 @@ use aws_smithy_types::body::SdkBody;
 
 use super::Table;
 use crate::connections::Connections;
+use crate::watched::Watched;
 
 /// Answers DynamoDB's operations in this process.
 #[async_trait]
@@ -62,6 +63,13 @@ impl Connections {
     /// The table of this name behind an endpoint in this process.
     pub fn in_process(endpoint: Arc<dyn LocalEndpoint>, table: String) -> Self {
         Self::new(&crate::aws::in_process(SharedHttpClient::new(InProcess(endpoint))), table)
+    }
+}
+
+impl Watched {
+    /// What is kept in the tables of these names behind an endpoint in this process.
+    pub fn in_process(endpoint: Arc<dyn LocalEndpoint>, connections: String, figures: String) -> Self {
+        Self::new(&crate::aws::in_process(SharedHttpClient::new(InProcess(endpoint))), connections, figures)
     }
 }
 

@@ -15,7 +15,7 @@ use tillwatch_domain::health::Trouble;
 use crate::call::{Call, Response, Words};
 use crate::subscriptions::is_code;
 
-pub use quota::Quota;
+pub use tillwatch_domain::quota::Quota;
 
 /// Where a provider tells of its own incidents, in the form of Statuspage's `summary.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,6 +147,11 @@ pub trait Checks: Sync + fmt::Debug {
     /// How many times as long as usual it must be left between two checks, because they cost the provider much.
     fn seldom(&self) -> u32 {
         1
+    }
+
+    /// Whether each connection's server is its tenant's own, and not the provider's.
+    fn is_tenants_server(&self) -> bool {
+        false
     }
 
     /// Where the provider tells of its own incidents.

@@ -5,21 +5,9 @@
 //! (Shopify); "Graph API: rate limits" (Meta).
 
 use serde_json::Value;
+use tillwatch_domain::quota::Quota;
 
 use crate::Headers;
-
-/// One limit, and how much of it is left.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Quota {
-    /// Which of the provider's limits.
-    pub name: String,
-    /// How many calls, or points, or per cent are left.
-    pub remaining: u64,
-    /// Of how many; none: not told.
-    pub limit: Option<u64>,
-    /// Seconds until it is whole again; none: not told.
-    pub resets_in: Option<u64>,
-}
 
 /// The longest name that is kept.
 const LONGEST_NAME: usize = 64;
@@ -28,17 +16,10 @@ const LONGEST_WINDOW: u64 = 366 * 86_400;
 /// From here on a moment is in milliseconds.
 const MILLISECONDS: u64 = 100_000_000_000;
 
-impl Quota {
-    fn new(name: &str, remaining: u64, limit: Option<u64>, resets_in: Option<u64>) -> Self {
-        let name = name.chars().filter(char::is_ascii_graphic).take(LONGEST_NAME).collect();
-        Self { name, remaining: limit.map_or(remaining, |limit| remaining.min(limit)), limit, resets_in }
-    }
-
-    /// How much of it is used up, in per cent; none where the limit is not told.
-    pub fn used_percent(&self) -> Option<u64> {
-        let limit = self.limit.filter(|limit| *limit > 0)?;
-        Some((limit - self.remaining.min(limit)) * 100 / limit)
-    }
+/// One of this name, which is bounded.
+fn quota(name: &str, remaining: u64, limit: Option<u64>, resets_in: Option<u64>) -> Quota {
+    let name = name.chars().filter(char::is_ascii_graphic).take(LONGEST_NAME).collect();
+    Quota { name, remaining: limit.map_or(remaining, |limit| remaining.min(limit)), limit, resets_in }
 }
 
 /// The limits that an answer's headers tell of.
@@ -71,12 +52,12 @@ fn draft(headers: &Headers) -> Vec<Quota> {
         parameters.iter().find(|(name, _)| name == wanted).map(|(_, value)| *value)
     };
     let policies = items("ratelimit-policy");
-    let quota = |(name, parameters): (String, Vec<(String, u64)>)| {
+    let of = |(name, parameters): (String, Vec<(String, u64)>)| {
         let policy = policies.iter().find(|(policy, _)| *policy == name);
         let limit = policy.and_then(|(_, parameters)| value(parameters, "q"));
-        Some(Quota::new(&name, value(&parameters, "r")?, limit, value(&parameters, "t")))
+        Some(quota(&name, value(&parameters, "r")?, limit, value(&parameters, "t")))
     };
-    items("ratelimit").into_iter().filter_map(quota).collect()
+    items("ratelimit").into_iter().filter_map(of).collect()
 }
 
 /// The names that were there before the draft, with either spelling.
@@ -91,7 +72,7 @@ fn common(headers: &Headers) -> Option<Quota> {
     let remaining = number(get("remaining")?)?;
     let arrived = headers.get("date").and_then(http_date);
     let resets_in = get("reset").and_then(|text| resets_in(text, arrived));
-    Some(Quota::new("calls", remaining, get("limit").and_then(number), resets_in))
+    Some(quota("calls", remaining, get("limit").and_then(number), resets_in))
 }
 
 /// Seconds, Unix seconds, Unix milliseconds or an HTTP date, told apart by their size; the last three by the answer's own
@@ -117,7 +98,7 @@ fn http_date(text: &str) -> Option<u64> {
 fn shopify(headers: &Headers) -> Option<Quota> {
     let (used, limit) = headers.get("x-shopify-shop-api-call-limit")?.trim().split_once('/')?;
     let (used, limit): (u64, u64) = (used.trim().parse().ok()?, limit.trim().parse().ok()?);
-    Some(Quota::new("calls", limit.saturating_sub(used), Some(limit), None))
+    Some(quota("calls", limit.saturating_sub(used), Some(limit), None))
 }
 
 /// The bucket that Shopify's GraphQL answers tell of in their body.
@@ -130,7 +111,7 @@ pub fn of_shopify_bucket(body: &Value) -> Option<Quota> {
     let (limit, left, rate) =
         (points("maximumAvailable")?, points("currentlyAvailable")?, points("restoreRate").unwrap_or(0));
     let resets_in = (rate > 0).then(|| limit.saturating_sub(left).div_ceil(rate));
-    Some(Quota::new("points", left, Some(limit), resets_in))
+    Some(quota("points", left, Some(limit), resets_in))
 }
 
 /// Meta's percentages: of the app, of each business, of an ad account.
@@ -142,7 +123,7 @@ fn meta(headers: &Headers) -> Vec<Quota> {
     if let Some(app) = json("x-app-usage") {
         for name in ["call_count", "total_cputime", "total_time"] {
             if let Some(used) = app.get(name).and_then(percent) {
-                quotas.push(Quota::new(&format!("app.{name}"), left(used), Some(100), None));
+                quotas.push(quota(&format!("app.{name}"), left(used), Some(100), None));
             }
         }
     }
@@ -152,14 +133,14 @@ fn meta(headers: &Headers) -> Vec<Quota> {
             let minutes = usage.get("estimated_time_to_regain_access").and_then(percent);
             if let Some(used) = usage.get("call_count").and_then(percent) {
                 let resets_in = minutes.filter(|minutes| *minutes > 0).map(|minutes| minutes * 60);
-                quotas.push(Quota::new(&format!("{kind}.call_count"), left(used), Some(100), resets_in));
+                quotas.push(quota(&format!("{kind}.call_count"), left(used), Some(100), resets_in));
             }
         }
     }
     if let Some(used) =
         json("x-ad-account-usage").as_ref().and_then(|usage| percent(usage.get("acc_id_util_pct")?))
     {
-        quotas.push(Quota::new("ad_account", left(used), Some(100), None));
+        quotas.push(quota("ad_account", left(used), Some(100), None));
     }
     quotas
 }
@@ -239,8 +220,8 @@ mod tests {
     fn what_tells_no_limit_tells_none() {
         assert_eq!(of(&[("x-ratelimit-limit", "100"), ("x-ratelimit-remaining", "many")]), []);
         assert_eq!(of(&[("x-app-usage", "much"), ("x-shopify-shop-api-call-limit", "40")]), []);
-        assert_eq!(Quota::new("calls", 1, None, None).used_percent(), None);
-        assert_eq!(Quota::new("calls", 1, Some(0), None).used_percent(), None);
+        assert_eq!(quota("calls", 1, None, None).used_percent(), None);
+        assert_eq!(quota("calls", 1, Some(0), None).used_percent(), None);
     }
 
     proptest! {

@@ -41,6 +41,10 @@ impl Checks for OdooChecks {
         Ok(vec![Call::new(Method::Post, format!("{base}/jsonrpc"), "/jsonrpc").json(&body)])
     }
 
+    fn is_tenants_server(&self) -> bool {
+        true
+    }
+
     fn judge(&self, of: &Subject<'_>, _: usize, response: &Response) -> Judged {
         let body = match read(response, code) {
             Ok(body) => body,

@@ -275,10 +275,31 @@ impl Configurator {
             opened.webhook = serde_json::from_str(text.expose_secret()).map_err(|_| VaultError::Damaged)?;
         }
         if let Some(sealed) = &opened.sealed_tokens {
-            let text = self.token_vault.open_sealed(&tokens_for(&connection.id), sealed, now).await?;
-            opened.tokens = serde_json::from_str(text.expose_secret()).map_err(|_| VaultError::Damaged)?;
+            opened.tokens = self.open_tokens(&connection.id, sealed, now).await?;
         }
         Ok(opened)
+    }
+
+    /// A connection's tokens alone, opened.
+    pub async fn tokens(
+        &self,
+        id: &str,
+        now: Timestamp,
+    ) -> Result<BTreeMap<String, SecretString>, Unconfigured> {
+        match self.connections.sealed_tokens(id).await? {
+            Some(sealed) => self.open_tokens(id, &sealed, now).await,
+            None => Ok(BTreeMap::new()),
+        }
+    }
+
+    async fn open_tokens(
+        &self,
+        id: &str,
+        sealed: &str,
+        now: Timestamp,
+    ) -> Result<BTreeMap<String, SecretString>, Unconfigured> {
+        let text = self.token_vault.open_sealed(&tokens_for(id), sealed, now).await?;
+        Ok(serde_json::from_str(text.expose_secret()).map_err(|_| VaultError::Damaged)?)
     }
 
     /// What is sealed under a connection's id, to be written over, and not to be believed.

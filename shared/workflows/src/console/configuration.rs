@@ -213,6 +213,8 @@ impl Console {
             let has_held = change.change == "unchanged" || change.fields.iter().any(|field| field == "state");
             if has_held && change.change != "created" {
                 self.changed(&connection).await?;
+            } else {
+                self.watch.roster.enrol(&connection).await?;
             }
             providers.insert(connection.provider);
         }

@@ -282,7 +282,7 @@ impl Console {
     }
 
     /// The connections of a location, by provider.
-    async fn connections_of(&self, who: &Who, location: &str) -> Result<Vec<Connection>, Problem> {
+    pub(super) async fn connections_of(&self, who: &Who, location: &str) -> Result<Vec<Connection>, Problem> {
         let stored = self.location(who, location).await?;
         let mut found = Vec::new();
         for (name, said) in &stored.location.providers {
@@ -295,7 +295,7 @@ impl Console {
         Ok(found)
     }
 
-    async fn connection_at(
+    pub(super) async fn connection_at(
         &self,
         who: &Who,
         location: &str,
@@ -359,6 +359,7 @@ impl Console {
     /// What hangs on a connection that was made or changed.
     pub(super) async fn changed(&self, connection: &Connection) -> Result<(), Problem> {
         self.forget().await;
+        self.watch.roster.enrol(connection).await?;
         self.replays.start_for_connection(connection).await?;
         Ok(())
     }

@@ -14,6 +14,7 @@ mod pauses;
 mod records;
 mod replays;
 mod subscriptions;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use crate::process::UNKNOWN_PROVIDER;
 use crate::replay::{ReplayError, Replays};
 use crate::routing::Routing;
 use crate::subscriptions::Keeper;
+use crate::watch::Watch;
 
 pub use connections::{CheckView, ConnectionPage, ConnectionTest, ConnectionView, RingRotated};
 pub use deliveries::{Delivery, DeliveryDetail, DeliveryPage, Retried, TouchedRecord};
@@ -44,6 +46,10 @@ pub use pauses::Paused;
 pub use records::{HistoryEntry, RecordView};
 pub use replays::{PlanView, ReplayList, ReplayRequest, ReplayView};
 pub use subscriptions::SubscriptionsPage;
+pub use watch::{
+    BlameView, CallView, CallsPage, CheckMade, ChecksAsked, ConnectionHealth, ConnectionHealthDetail,
+    ConnectionHealthPage, ProviderWatch, QuotaView, TroubleView, WatchView,
+};
 
 /// A request of an operator's.
 #[derive(Debug, Clone, Default)]
@@ -209,6 +215,8 @@ pub struct Console {
     pub replays: Arc<Replays>,
     /// What looks after webhook subscriptions.
     pub subscriptions: Arc<Keeper>,
+    /// What checks connections.
+    pub watch: Arc<Watch>,
 }
 
 impl Console {
@@ -243,6 +251,7 @@ impl Console {
             Room::Pauses => self.pauses_route(&who, request, &segments, &query).await,
             Room::Replays => self.replays_route(&who, request, &segments, &query).await,
             Room::Subscriptions => self.subscriptions_route(&who, request, &segments, &query).await,
+            Room::Watch => self.watch_route(&who, request, &segments, &query).await,
         }
     }
 
@@ -315,6 +324,7 @@ enum Room {
     Pauses,
     Replays,
     Subscriptions,
+    Watch,
 }
 
 impl Room {
@@ -326,6 +336,7 @@ impl Room {
             _ if pauses::is_route(segments) => Some(Self::Pauses),
             _ if replays::is_route(segments) => Some(Self::Replays),
             _ if subscriptions::is_route(segments) => Some(Self::Subscriptions),
+            _ if watch::is_route(segments) => Some(Self::Watch),
             ["webhooks", "health"]
             | ["webhooks", "deliveries", _]
             | ["webhooks", "deliveries" | "retry", _, _]

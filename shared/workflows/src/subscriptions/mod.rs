@@ -17,18 +17,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use secrecy::ExposeSecret as _;
 use tillwatch_platform::clock::Clock;
 use tillwatch_platform::connections::Kind;
 use tillwatch_platform::metrics::{Metric, Metrics};
-use tillwatch_platform::outbound::{Ask, Outbound, OutboundError};
+use tillwatch_platform::outbound::{Outbound, OutboundError};
 use tillwatch_platform::table::TableError;
+use tillwatch_providers::ALL;
 use tillwatch_providers::call::{Call, Response};
-use tillwatch_providers::{ALL, Headers};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::configuration::Configurator;
+use crate::credentials::ask;
 
 pub use document::{Noticed, Standing, Subscribed, SubscriptionItem, SubscriptionView, TestView};
 use target::Target;
@@ -75,7 +75,7 @@ pub struct Keeper {
     /// Connections and their secrets.
     pub configuration: Configurator,
     /// The way out.
-    pub outbound: Outbound,
+    pub outbound: Arc<Outbound>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Where metrics go.
@@ -171,18 +171,7 @@ impl Keeper {
 
     /// Asks a provider.
     async fn ask(&self, provider: &str, call: &Call) -> Result<Response, OutboundError> {
-        let headers = call.headers.iter().map(|(name, value)| (*name, value)).collect();
-        let ask = Ask {
-            provider,
-            endpoint: call.endpoint,
-            method: call.method.name(),
-            url: &call.url,
-            headers,
-            body: call.body.as_ref().filter(|body| !body.expose_secret().is_empty()),
-        };
-        let answer = self.outbound.ask(&ask).await?;
-        let headers: Headers = answer.headers.into_iter().collect();
-        Ok(Response { status: answer.status, headers, body: answer.body })
+        ask(&self.outbound, provider, call).await
     }
 }
 

@@ -12,6 +12,7 @@ use tillwatch_providers::{Provider, Settings};
 use super::Keeper;
 use super::mend::Trouble;
 use crate::configuration::KeyKind;
+use crate::credentials::{own, words};
 
 /// How many documents are read at once.
 const PAGE: i32 = 200;
@@ -160,11 +161,8 @@ impl Keeper {
             let webhook = provider_webhook.clone();
             return Ok(Known { own: Words::default(), shared, peers, webhook, provider_webhook });
         };
-        let mut own: Words = connection.settings.iter().collect();
         let opened = self.configuration.opened(connection, self.clock.now()).await?;
-        for (name, token) in &opened.tokens {
-            own.put(name.as_str(), token.expose_secret());
-        }
+        let own = own(connection, &opened.tokens);
         let webhook = provider_webhook.of_connection(&opened.webhook);
         Ok(Known { own, shared, peers, webhook, provider_webhook })
     }
@@ -210,18 +208,4 @@ impl Keeper {
         self.configuration.update(&connection.id, self.clock.now(), update).await?;
         Ok(())
     }
-}
-
-/// The texts and numbers of an object.
-fn words(value: &Value) -> Words {
-    let word = |(name, value): (&String, &Value)| {
-        let text = match value {
-            Value::String(text) => text.clone(),
-            Value::Number(number) => number.to_string(),
-            Value::Bool(flag) => flag.to_string(),
-            _ => return None,
-        };
-        Some((name.clone(), text))
-    };
-    value.as_object().into_iter().flatten().filter_map(word).collect()
 }

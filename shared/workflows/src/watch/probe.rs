@@ -2,14 +2,39 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tillwatch_domain::health::{Check, Finding, Trouble};
+use tillwatch_domain::quota::Quota;
 use tillwatch_platform::clock::Clock;
 use tillwatch_platform::outbound::OutboundError;
 use tillwatch_providers::call::{Call, Response};
-use tillwatch_providers::checks::{Checks, Judged, Quota, Subject, TokenFacts};
+use tillwatch_providers::checks::{Checks, Judged, Subject, TokenFacts};
 
 /// An answer that takes longer is late (E7: 2 s for an API).
 const LATE: Duration = Duration::from_secs(2);
+
+/// One call, as it is kept. Holds no secret: neither the URL nor what came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Called {
+    /// What was asked for: the path with names in the place of ids.
+    #[serde(rename = "e")]
+    pub endpoint: String,
+    /// The HTTP status; none, if there was no answer.
+    #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// How long it took, in milliseconds.
+    #[serde(rename = "d")]
+    pub took_ms: u32,
+    /// What was wrong, if anything was.
+    #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<Trouble>,
+    /// The provider's own word for it.
+    #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Why there was no answer.
+    #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,49 +51,89 @@ pub struct Probed {
     pub quotas: Vec<Quota>,
     /// What was told of the token.
     pub token: Option<TokenFacts>,
+    /// How long the provider asks to be left alone.
+    pub retry_after: Option<Duration>,
+    /// The calls that were made.
+    pub calls: Vec<Called>,
+    /// Whether nothing came from anyone: it may be that nothing can be reached from here.
+    pub is_cut_off: bool,
 }
 
-/// Makes the calls of one check, one after the other, and says what they come to together: the worst of them. `ask` makes
-/// one call.
-pub async fn probe(
-    ask: impl AsyncFn(&Call) -> Result<Response, OutboundError>,
-    checks: &dyn Checks,
-    of: &Subject<'_>,
-    clock: &dyn Clock,
-) -> Probed {
+impl Probed {
+    fn nothing(at_ms: i64) -> Self {
+        Self {
+            check: Check::found(at_ms, None, 0),
+            code: None,
+            endpoint: None,
+            advice: None,
+            quotas: Vec::new(),
+            token: None,
+            retry_after: None,
+            calls: Vec::new(),
+            is_cut_off: false,
+        }
+    }
+
+    /// Nothing could be asked, for this reason.
+    pub fn unchecked(at_ms: i64, advice: String) -> Self {
+        let check = Check::found(at_ms, Some(Trouble::Misconfigured), 0);
+        Self { check, advice: Some(advice), ..Self::nothing(at_ms) }
+    }
+
+    /// The same, where it turned out that nothing at all is to be reached from here.
+    #[must_use]
+    pub fn cut_off(mut self) -> Self {
+        let Check { at_ms, took_ms, .. } = self.check;
+        self.check = Check::found(at_ms, Some(Trouble::OurNetwork), took_ms);
+        self
+    }
+}
+
+/// Makes calls.
+pub trait Caller: Sync {
+    /// Makes one.
+    fn call(&self, call: &Call) -> impl Future<Output = Result<Response, OutboundError>> + Send;
+}
+
+/// Makes the calls of one check, one after the other, and says what they come to together: the worst of them.
+pub async fn probe(caller: &impl Caller, checks: &dyn Checks, of: &Subject<'_>, clock: &dyn Clock) -> Probed {
     let began = clock.now();
-    let mut probed = Probed {
-        check: Check::found(began.as_millisecond(), None, 0),
-        code: None,
-        endpoint: None,
-        advice: None,
-        quotas: Vec::new(),
-        token: None,
-    };
+    let mut probed = Probed::nothing(began.as_millisecond());
     let calls = match checks.calls(of) {
         Ok(calls) => calls,
-        Err(unchecked) => {
-            probed.check = Check::found(began.as_millisecond(), Some(Trouble::Misconfigured), 0);
-            probed.advice = Some(unchecked.to_string());
-            return probed;
-        }
+        Err(unchecked) => return Probed::unchecked(began.as_millisecond(), unchecked.to_string()),
     };
     let mut longest = Duration::ZERO;
+    let mut unanswered = 0;
     for (place, call) in calls.iter().enumerate() {
         let asked = clock.now();
-        let answer = ask(call).await;
+        let answer = caller.call(call).await;
         let took = Duration::try_from(clock.now().duration_since(asked)).unwrap_or_default();
         longest = longest.max(took);
+        let mut error_text = None;
         let judged = match &answer {
-            Ok(response) => checks.judge(of, place, response),
+            Ok(response) => {
+                probed.retry_after = probed.retry_after.max(response.retry_after());
+                checks.judge(of, place, response)
+            }
             Err(error) => {
+                unanswered += usize::from(is_silence(error));
                 // Says the host and what to look at, and never the rest of the URL.
-                probed.advice = Some(error.to_string());
+                error_text = Some(error.to_string());
+                probed.advice.clone_from(&error_text);
                 Judged::of(trouble(error), None)
             }
         };
         let is_late = judged.trouble.is_none() && took > LATE;
         let found = if is_late { Some(Trouble::Slow) } else { judged.trouble };
+        probed.calls.push(Called {
+            endpoint: call.endpoint.to_owned(),
+            status: answer.as_ref().ok().map(|response| response.status),
+            took_ms: millis(took),
+            trouble: found,
+            code: judged.code.clone(),
+            error: error_text,
+        });
         probed.quotas.extend(judged.quotas);
         probed.token = judged.token.or(probed.token);
         if is_worse(found, probed.check.trouble) {
@@ -77,9 +142,18 @@ pub async fn probe(
             probed.endpoint = Some(call.endpoint);
         }
     }
-    let took_ms = u32::try_from(longest.as_millis()).unwrap_or(u32::MAX);
-    probed.check = Check::found(began.as_millisecond(), probed.check.trouble, took_ms);
+    probed.is_cut_off = unanswered > 0 && unanswered == calls.len();
+    probed.check = Check::found(began.as_millisecond(), probed.check.trouble, millis(longest));
     probed
+}
+
+fn millis(span: Duration) -> u32 {
+    u32::try_from(span.as_millis()).unwrap_or(u32::MAX)
+}
+
+/// Whether not even a refusal came: not from the provider, and from nobody on the way to it.
+fn is_silence(error: &OutboundError) -> bool {
+    matches!(error, OutboundError::NotFound(_) | OutboundError::Unreachable(_) | OutboundError::TimedOut(_))
 }
 
 /// Whether one trouble says more of a connection than another: what fails more than what is poor, and that more than what
@@ -100,7 +174,10 @@ fn trouble(error: &OutboundError) -> Trouble {
         OutboundError::BadUrl | OutboundError::Plain(_) => Trouble::Misconfigured,
         OutboundError::NotPublic(_) => Trouble::AddressNotPublic,
         OutboundError::NotFound(_) => Trouble::NoAddress,
-        OutboundError::Unreachable(_) | OutboundError::Broken(_) => Trouble::Unreachable,
+        OutboundError::NobodyListens(_) | OutboundError::Unreachable(_) | OutboundError::Broken(_) => {
+            Trouble::Unreachable
+        }
+        OutboundError::Certificate(_) => Trouble::Certificate,
         OutboundError::TimedOut(_) => Trouble::TimedOut,
         OutboundError::TooLarge(_) => Trouble::Unreadable,
         OutboundError::Redirects(..) => Trouble::Refused,
@@ -129,6 +206,23 @@ mod tests {
         }
     }
 
+    /// Answers one after the other, each after so many milliseconds.
+    struct Answering<'a> {
+        answers: &'a [Result<(u16, &'a str), OutboundError>],
+        each_ms: i64,
+        clock: &'a Slow,
+        next: AtomicI64,
+    }
+
+    impl Caller for Answering<'_> {
+        async fn call(&self, _: &Call) -> Result<Response, OutboundError> {
+            self.clock.0.fetch_add(self.each_ms, Ordering::SeqCst);
+            let place = usize::try_from(self.next.fetch_add(1, Ordering::SeqCst)).unwrap();
+            let answer = self.answers[place].clone();
+            answer.map(|(status, body)| Response { status, headers: Headers::new(), body: body.into() })
+        }
+    }
+
     const META: &[(&str, &str)] =
         &[("access_token", "hunter2"), ("phone_number_id", "2"), ("ad_account_id", "3")];
 
@@ -136,15 +230,9 @@ mod tests {
     async fn found(answers: &[Result<(u16, &str), OutboundError>], each_ms: i64) -> Probed {
         let (own, shared): (Words, _) = (META.iter().copied().collect(), Words::default());
         let clock = Slow(AtomicI64::new(1_795_474_980_000));
-        let next = AtomicI64::new(0);
-        let ask = async |_: &Call| {
-            clock.0.fetch_add(each_ms, Ordering::SeqCst);
-            let place = usize::try_from(next.fetch_add(1, Ordering::SeqCst)).unwrap();
-            let answer = answers[place].clone();
-            answer.map(|(status, body)| Response { status, headers: Headers::new(), body: body.into() })
-        };
+        let answering = Answering { answers, each_ms, clock: &clock, next: AtomicI64::new(0) };
         let of = Subject { own: &own, shared: &shared };
-        probe(ask, checks::of("meta").unwrap(), &of, &clock).await
+        probe(&answering, checks::of("meta").unwrap(), &of, &clock).await
     }
 
     const NUMBER: Result<(u16, &str), OutboundError> = Ok((200, r#"{"id":"2"}"#));
@@ -179,6 +267,8 @@ mod tests {
             (OutboundError::TimedOut(host()), Trouble::TimedOut),
             (OutboundError::NotFound(host()), Trouble::NoAddress),
             (OutboundError::Unreachable(host()), Trouble::Unreachable),
+            (OutboundError::NobodyListens(host()), Trouble::Unreachable),
+            (OutboundError::Certificate(host()), Trouble::Certificate),
             (OutboundError::NotPublic(host()), Trouble::AddressNotPublic),
             (OutboundError::TooLarge(host()), Trouble::Unreadable),
             (OutboundError::Redirects(host(), 302), Trouble::Refused),
@@ -194,9 +284,9 @@ mod tests {
     #[tokio::test]
     async fn without_its_settings_nothing_is_asked_and_nothing_is_concluded() {
         let clock = Slow(AtomicI64::new(0));
-        let ask = async |_: &Call| -> Result<Response, OutboundError> { panic!("nothing is asked") };
+        let nobody = Answering { answers: &[], each_ms: 0, clock: &clock, next: AtomicI64::new(0) };
         let of = Subject { own: &Words::default(), shared: &Words::default() };
-        let found = probe(ask, checks::of("square").unwrap(), &of, &clock).await;
+        let found = probe(&nobody, checks::of("square").unwrap(), &of, &clock).await;
         assert_eq!(found.check.finding, Finding::Inconclusive);
         assert!(found.advice.unwrap().contains("`access_token`"));
     }

@@ -1,0 +1,79 @@
+//! The checks function: a batch of jobs in, the ids of those that must come again out. And the scheduler's, which sends them.
+
+use std::sync::Arc;
+
+use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
+use serde::{Deserialize, Serialize};
+use tillwatch_workflows::watch::{Job, Roster, Watch, WatchError};
+use tokio::task::JoinSet;
+
+/// The schedule's event, as far as it is read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub struct Tick {
+    /// Whether what is watched is to be brought in line with what is configured, as it is every hour.
+    #[serde(default)]
+    pub sweep: bool,
+}
+
+/// How many were sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Scheduled {
+    /// Connections that fall due before the next call.
+    pub due: usize,
+    /// Connections that were missed and are watched from now on.
+    pub missed: usize,
+}
+
+/// Makes the checks of a batch of jobs, all at the same time. A job of which one check could not be made or kept comes
+/// again; what of it was done is not due then.
+pub async fn handle(watch: &Arc<Watch>, event: SqsEvent) -> SqsBatchResponse {
+    let mut work = JoinSet::new();
+    for message in event.records {
+        let id = message.message_id.unwrap_or_default();
+        let Some(job) = message.body.as_deref().and_then(Job::read) else {
+            tracing::error!(message = id, "what is on the queue of checks is no job; it is let go");
+            continue;
+        };
+        for connection in job.ids {
+            let (watch, message) = (Arc::clone(watch), id.clone());
+            work.spawn(async move {
+                // A task of its own, so that a panic ends this check and nothing else.
+                let check = tokio::spawn({
+                    let connection = connection.clone();
+                    async move { watch.check(&connection, job.why).await }
+                });
+                let error = match check.await {
+                    Ok(Ok(_)) => return None,
+                    Ok(Err(error)) => error.to_string(),
+                    Err(_) => "it panicked".to_owned(),
+                };
+                tracing::error!(connection, error, "a check could not be made; it is tried again");
+                Some(message)
+            });
+        }
+    }
+    let mut failed: Vec<String> = work.join_all().await.into_iter().flatten().collect();
+    failed.sort();
+    failed.dedup();
+    let mut answer = SqsBatchResponse::default();
+    answer.batch_item_failures = failed
+        .into_iter()
+        .map(|id| {
+            let mut failure = BatchItemFailure::default();
+            failure.item_identifier = id;
+            failure
+        })
+        .collect();
+    answer
+}
+
+/// Sends what falls due and looks at how all do; and, where it `sweeps`, has watched what was missed.
+pub async fn schedule(roster: &Roster, sweeps: bool) -> Result<Scheduled, WatchError> {
+    let missed = if sweeps { roster.sweep().await? } else { 0 };
+    let due = roster.schedule().await?;
+    if missed > 0 {
+        tracing::info!(missed, "connections that nobody had watched are watched from now on");
+    }
+    roster.surveyed_anew().await?;
+    Ok(Scheduled { due, missed })
+}

@@ -1,0 +1,283 @@
+//! `tillwatch status`: whether each connection works, the worst first, since when, whose fault it is and what to do.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use jiff::Timestamp;
+use serde_json::Value;
+use tillwatch_platform::clock::{Clock as _, SystemClock};
+
+use super::client::{Api, StackArgs};
+use super::error::Error;
+use super::output::{self, Paint, Tone, counted, printable};
+use super::table::{Cell, Table};
+
+/// Whose health to tell.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  tillwatch status\n  tillwatch status --provider square --all\n  \
+                        tillwatch status harbour-square --check")]
+pub struct StatusArgs {
+    /// One connection, with what its verdict is concluded from
+    connection: Option<String>,
+    /// Only this provider's
+    #[arg(long, conflicts_with = "connection")]
+    provider: Option<String>,
+    /// Only this business's
+    #[arg(long, conflicts_with = "connection")]
+    business: Option<String>,
+    /// Those that work too
+    #[arg(long, conflicts_with = "connection")]
+    all: bool,
+    /// Check the connection now, or all that are told of
+    #[arg(long)]
+    check: bool,
+    /// As the API gives it
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    stack: StackArgs,
+}
+
+pub(super) async fn run(args: &StatusArgs) -> Result<ExitCode, Error> {
+    let api = Api::new(&args.stack)?;
+    match &args.connection {
+        Some(id) => one(&api, id, args).await?,
+        None => all(&api, args).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn all(api: &Api, args: &StatusArgs) -> Result<(), Error> {
+    let business: Vec<_> = args.business.iter().map(|business| ("business", business.as_str())).collect();
+    let mut view: Value = api.get(&["pos", "health"], &business).await?;
+    if let (Some(provider), Some(providers)) = (&args.provider, view["providers"].as_object_mut()) {
+        providers.retain(|name, _| name == provider);
+    }
+    let wanted: Vec<String> =
+        view["providers"].as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect();
+    if args.check {
+        let mut count = 0;
+        for provider in &wanted {
+            let asked: Value = api.post(&["pos", "health", provider, "test"], &[], b"{}").await?;
+            count += asked["connections"].as_u64().unwrap_or(0);
+        }
+        let count = counted(count, "connection");
+        output::note(format_args!("{count} checked now: what that finds is told in a moment"));
+    }
+    let mut rows = Vec::new();
+    for provider in &wanted {
+        let status =
+            [("status", if args.all { "down,degraded,unknown,up,paused" } else { "down,degraded,unknown" })];
+        let mut query = business.clone();
+        query.extend(status);
+        query.push(("limit", "500"));
+        let mut cursor: Option<String> = None;
+        loop {
+            let mut query = query.clone();
+            query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
+            let page: Value = api.get(&["pos", "health", provider, "connections"], &query).await?;
+            rows.extend(page["connections"].as_array().into_iter().flatten().cloned());
+            cursor = page["next"].as_str().map(str::to_owned);
+            if cursor.is_none() {
+                break;
+            }
+        }
+    }
+    rows.sort_by_key(place);
+    if args.json {
+        view["worst"] = rows.into();
+        output::line(&view)?;
+        return Ok(());
+    }
+    let paint = Paint::stdout();
+    providers(&view, paint)?;
+    let now = SystemClock.now();
+    if let Some(as_of) = time(&view["as_of"]) {
+        output::line(format_args!("as of {} ago", span(as_of, now)))?;
+    }
+    for row in &rows {
+        output::line("")?;
+        told(row, now, paint)?;
+    }
+    Ok(())
+}
+
+/// Where one stands: the worst first, of these those that have been so for longest.
+fn place(row: &Value) -> (usize, String, String) {
+    let order = ["down", "degraded", "unknown", "up", "paused"];
+    let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
+    let nth = order.iter().position(|status| row["status"] == *status).unwrap_or(order.len());
+    (nth, text("since"), text("connection"))
+}
+
+fn providers(view: &Value, paint: Paint) -> Result<(), Error> {
+    let titles =
+        ["PROVIDER", "STATUS", "CONNECTIONS", "UP", "DEGRADED", "DOWN", "UNKNOWN", "PAUSED", "P50", "P95"];
+    let mut table = Table::new(titles);
+    let row = |(name, provider): (&String, &Value)| -> [Cell; 10] {
+        let count = |status: &str| match provider["by_status"][status].as_u64() {
+            Some(0) | None => ("-".to_owned(), None),
+            Some(count) => (count.to_string(), Some(tone(status))),
+        };
+        let millis = |name: &str| {
+            (provider[name].as_u64().map_or_else(|| "-".to_owned(), |millis| format!("{millis} ms")), None)
+        };
+        let status = provider["status"].as_str().unwrap_or_default();
+        [
+            (name.clone(), None),
+            (status.to_owned(), Some(tone(status))),
+            (provider["connections"].to_string(), None),
+            count("up"),
+            count("degraded"),
+            count("down"),
+            count("unknown"),
+            count("paused"),
+            millis("response_p50_ms"),
+            millis("response_p95_ms"),
+        ]
+    };
+    let rows: Vec<_> = view["providers"].as_object().into_iter().flatten().map(row).collect();
+    if rows.is_empty() {
+        output::line("no connection is watched: `tillwatch config apply` makes them")?;
+        return Ok(());
+    }
+    table.fit(&rows);
+    output::line(table.head(paint))?;
+    for row in &rows {
+        output::line(table.line(row, paint))?;
+    }
+    Ok(())
+}
+
+async fn one(api: &Api, id: &str, args: &StatusArgs) -> Result<(), Error> {
+    let doing: Value = if args.check {
+        api.post(&["connections", id, "check"], &[], b"{}").await?
+    } else {
+        api.get(&["connections", id, "health"], &[]).await?
+    };
+    if args.json {
+        output::line(&doing)?;
+        return Ok(());
+    }
+    let (now, paint) = (SystemClock.now(), Paint::stdout());
+    told(&doing, now, paint)?;
+    for reason in doing["reasons"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        output::line(format_args!("  score     {}", printable(reason)))?;
+    }
+    for quota in doing["quotas"].as_array().into_iter().flatten() {
+        let of = quota["limit"].as_u64().map_or_else(String::new, |limit| format!(" of {limit}"));
+        let end = time(&quota["exhausted_at"])
+            .map_or_else(String::new, |end| format!(", used up in {} if it goes on so", span(now, end)));
+        let name = quota["name"].as_str().unwrap_or_default();
+        output::line(format_args!("  quota     {}: {} left{of}{end}", printable(name), quota["remaining"]))?;
+    }
+    if let Some(ends) = time(&doing["token_expires_at"]) {
+        let text = if ends > now {
+            format!("ends in {}", span(now, ends))
+        } else {
+            format!("ended {} ago", span(ends, now))
+        };
+        output::line(format_args!("  token     {text}"))?;
+    }
+    for check in doing["last_checks"].as_array().into_iter().flatten() {
+        let at = time(&check["at"]).map_or_else(String::new, |at| format!("{} ago", span(at, now)));
+        let found = check["trouble"].as_str().unwrap_or("ok");
+        output::line(format_args!("  check     {at:<12} {:<16} {} ms", printable(found), check["took_ms"]))?;
+    }
+    if let Some(next) = time(&doing["next_check_at"]) {
+        output::line(format_args!("  next      in {}", span(now, next)))?;
+    }
+    Ok(())
+}
+
+/// One connection in words.
+fn told(row: &Value, now: Timestamp, paint: Paint) -> Result<(), Error> {
+    let text = |value: &Value| printable(value.as_str().unwrap_or_default()).into_owned();
+    let status = text(&row["status"]);
+    let since = time(&row["since"]).map_or_else(String::new, |since| format!(" for {}", span(since, now)));
+    let checked = time(&row["checked_at"])
+        .map_or_else(|| ", not checked yet".to_owned(), |at| format!(", checked {} ago", span(at, now)));
+    let score = row["score"].as_u64().map_or_else(String::new, |score| format!(", score {score}"));
+    let location = row["location"].as_str().map_or_else(
+        || text(&row["business"]),
+        |location| format!("{} of {}", printable(location), text(&row["business"])),
+    );
+    output::line(format_args!(
+        "{} {} ({}, {location}){since}{checked}{score}",
+        paint.toned(tone(&status), &format!("{status:<8}")),
+        text(&row["connection"]),
+        text(&row["provider"]),
+    ))?;
+    let trouble = &row["trouble"];
+    if trouble.is_null() {
+        return Ok(());
+    }
+    let code = trouble["code"].as_str().map_or_else(String::new, |code| format!(" [{}]", printable(code)));
+    output::line(format_args!("  what      {}{code}", text(&trouble["explanation"])))?;
+    if trouble["endpoint"].is_string() {
+        output::line(format_args!("  asked     {}", text(&trouble["endpoint"])))?;
+    }
+    if trouble["detail"].is_string() {
+        output::line(format_args!("            {}", text(&trouble["detail"])))?;
+    }
+    let blame = &row["blame"];
+    if blame.is_object() {
+        output::line(format_args!("  whose     {}: {}", text(&blame["whose"]), text(&blame["explanation"])))?;
+    }
+    output::line(format_args!("  to do     {}", text(&trouble["remedy"])))?;
+    Ok(())
+}
+
+fn tone(status: &str) -> Tone {
+    match status {
+        "up" => Tone::Good,
+        "down" => Tone::Bad,
+        "degraded" => Tone::Waiting,
+        _ => Tone::Quiet,
+    }
+}
+
+fn time(value: &Value) -> Option<Timestamp> {
+    value.as_str()?.parse().ok()
+}
+
+/// How long it is from then to then, in the unit that fits: `40 s`, `23 min`, `5 h`, `3 d`.
+fn span(from: Timestamp, to: Timestamp) -> String {
+    let seconds = to.duration_since(from).as_secs().max(0);
+    match seconds {
+        ..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_worst_comes_first_and_of_these_what_has_been_so_for_longest() {
+        let row =
+            |id: &str, status: &str, since: &str| json!({"connection": id, "status": status, "since": since});
+        let mut rows = [
+            row("a", "up", "2026-01-01T00:00:00Z"),
+            row("b", "unknown", "2026-01-01T00:00:00Z"),
+            row("c", "down", "2026-01-02T00:00:00Z"),
+            row("d", "down", "2026-01-01T00:00:00Z"),
+            row("e", "degraded", "2026-01-01T00:00:00Z"),
+        ];
+        rows.sort_by_key(place);
+        let ids: Vec<_> = rows.iter().map(|row| row["connection"].as_str().unwrap()).collect();
+        assert_eq!(ids, ["d", "c", "e", "b", "a"]);
+    }
+
+    #[test]
+    fn spans_are_told_in_the_unit_that_fits() {
+        let told = |seconds: i64| span(Timestamp::UNIX_EPOCH, Timestamp::from_second(seconds).unwrap());
+        let all = [told(-5), told(119), told(120), told(7_199), told(7_200), told(172_800)];
+        assert_eq!(all, ["0 s", "119 s", "2 min", "119 min", "2 h", "2 d"]);
+    }
+}

@@ -1,0 +1,296 @@
+//! How each connection does, when it is to be looked at again, and what was asked of its provider.
+//!
+//! | item | table | `pk` | `sk` | |
+//! |---|---|---|---|---|
+//! | how a connection does | connections | `H#<id>` | `D` | a JSON document `d`, its revision `rv`, the provider `pv` |
+//! | how far what fell due was sent | connections | `M#sent` | `<kind>` | Unix milliseconds `at` |
+//! | the calls of one check | figures | `K#<id>#<yyyymmdd>` | `<ms>` | JSON `d` |
+//!
+//! In the index `listed` a document stands under `H#<shard>` by the time at which it is due, so that one query finds what is
+//! due and another all there is. The time is part of the key: a check costs three write units, and its calls a fourth.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use jiff::Timestamp;
+use jiff::tz::Offset;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::table::item::{Reader, conditional, number, text};
+use crate::table::schema::{EXPIRES, LISTED_BY_KIND};
+use crate::table::{Item, TableError, Written};
+
+/// Over how many partitions of the index what falls due is spread: one of them takes a thousand write units a second.
+pub const SHARDS: u32 = 16;
+
+/// Due at no time: it is listed, and nothing falls due.
+pub const NEVER_MS: i64 = 9_999_999_999_999;
+
+/// A document, when it is due, and the revision of its item.
+#[derive(Debug, Clone)]
+pub struct Kept<T> {
+    /// Whose it is.
+    pub id: String,
+    /// The provider's name.
+    pub provider: String,
+    /// The document.
+    pub document: T,
+    /// When it is due, Unix milliseconds.
+    pub due_ms: i64,
+    /// Counts the item's writes.
+    pub revision: i64,
+}
+
+/// What fell due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// Whose check it is.
+    pub id: String,
+    /// The provider's name.
+    pub provider: String,
+    /// When, Unix milliseconds.
+    pub due_ms: i64,
+}
+
+/// The place after which a list goes on.
+#[derive(Debug, Clone)]
+pub struct Next(Item);
+
+/// What is kept of the watch, in the tables of one deployment.
+#[derive(Debug, Clone)]
+pub struct Watched {
+    client: Client,
+    connections: String,
+    figures: String,
+}
+
+fn shard(id: &str) -> u32 {
+    spread(id) % SHARDS
+}
+
+/// A number of this id's own, so that what was made together is not done together.
+pub fn spread(id: &str) -> u32 {
+    // FNV-1a, and its high bits folded in: the low ones alone are poor.
+    let hash =
+        id.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    hash ^ (hash >> 16)
+}
+
+fn listed_under(shard: u32) -> String {
+    format!("H#{shard}")
+}
+
+fn padded(at_ms: i64) -> String {
+    format!("{:013}", at_ms.clamp(0, NEVER_MS))
+}
+
+fn calls_key(id: &str, at_ms: i64) -> String {
+    let at = Offset::UTC.to_datetime(Timestamp::from_millisecond(at_ms).unwrap_or(Timestamp::UNIX_EPOCH));
+    format!("K#{id}#{:04}{:02}{:02}", at.year(), at.month(), at.day())
+}
+
+impl Watched {
+    /// What is kept in the tables of these names.
+    pub fn new(config: &aws_types::SdkConfig, connections: String, figures: String) -> Self {
+        Self { client: Client::new(config), connections, figures }
+    }
+
+    /// How one does, as it is now.
+    pub async fn get<T: DeserializeOwned>(&self, id: &str) -> Result<Option<Kept<T>>, TableError> {
+        let action = "read how a connection does";
+        let get = self.client.get_item().table_name(&self.connections).consistent_read(true);
+        let get = get.key("pk", text(format!("H#{id}"))).key("sk", text("D"));
+        let item = get.send().await.map_err(TableError::new(action))?.item;
+        item.map(|item| kept(action, &item)).transpose()
+    }
+
+    /// Writes how one does over the revision that was read, or, if there was none, only if there still is none.
+    pub async fn put<T: Serialize>(&self, new: &Kept<T>, over: Option<i64>) -> Result<Written, TableError> {
+        let action = "write how a connection does";
+        let json = serde_json::to_string(&new.document).map_err(|_| TableError::corrupt(action, "d"))?;
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.connections)
+            .item("pk", text(format!("H#{}", new.id)))
+            .item("sk", text("D"))
+            .item("d", text(json))
+            .item("rv", number(over.unwrap_or(0) + 1))
+            .item("pv", text(&new.provider))
+            .item("g1", text(listed_under(shard(&new.id))))
+            .item("g1s", text(format!("{}#{}", padded(new.due_ms), new.id)));
+        let put = match over {
+            None => put.condition_expression("attribute_not_exists(pk)"),
+            Some(over) => {
+                put.condition_expression("rv = :rv").expression_attribute_values(":rv", number(over))
+            }
+        };
+        conditional(put.send().await.map_err(TableError::new(action)))
+    }
+
+    /// Takes away how one does.
+    pub async fn delete(&self, id: &str) -> Result<(), TableError> {
+        let delete = self.client.delete_item().table_name(&self.connections);
+        let delete = delete.key("pk", text(format!("H#{id}"))).key("sk", text("D"));
+        delete.send().await.map(|_| ()).map_err(TableError::new("take away how a connection does"))
+    }
+
+    /// What falls due in `(after, until]` in a shard, the earliest first, a page at a time.
+    pub async fn due(
+        &self,
+        shard: u32,
+        (after_ms, until_ms): (i64, i64),
+        from: Option<Next>,
+    ) -> Result<(Vec<Due>, Option<Next>), TableError> {
+        let action = "find what is due";
+        let (first, last) = (padded(after_ms.saturating_add(1)), format!("{}$", padded(until_ms)));
+        let query = self
+            .client
+            .query()
+            .table_name(&self.connections)
+            .index_name(LISTED_BY_KIND)
+            // `$` follows `#`, which follows the time.
+            .key_condition_expression("g1 = :g AND g1s BETWEEN :first AND :last")
+            .expression_attribute_values(":g", text(listed_under(shard)))
+            .expression_attribute_values(":first", text(first))
+            .expression_attribute_values(":last", text(last))
+            .projection_expression("g1s, pv")
+            .set_exclusive_start_key(from.map(|Next(key)| key));
+        let answer = query.send().await.map_err(TableError::new(action))?;
+        let due = |item: &Item| {
+            let reader = Reader { action, item };
+            let (due_ms, id) = due_and_id(&reader)?;
+            Ok(Due { id, due_ms, provider: reader.must("pv", reader.text("pv"))?.to_owned() })
+        };
+        let found = answer.items.unwrap_or_default().iter().map(due).collect::<Result<_, _>>()?;
+        Ok((found, answer.last_evaluated_key.map(Next)))
+    }
+
+    /// All of a shard, a page at a time. May be a moment old.
+    pub async fn all<T: DeserializeOwned>(
+        &self,
+        shard: u32,
+        from: Option<Next>,
+    ) -> Result<(Vec<Kept<T>>, Option<Next>), TableError> {
+        let action = "list how connections do";
+        let query = self
+            .client
+            .query()
+            .table_name(&self.connections)
+            .index_name(LISTED_BY_KIND)
+            .key_condition_expression("g1 = :g")
+            .expression_attribute_values(":g", text(listed_under(shard)))
+            .set_exclusive_start_key(from.map(|Next(key)| key));
+        let answer = query.send().await.map_err(TableError::new(action))?;
+        let items = answer.items.unwrap_or_default();
+        let found = items.iter().map(|item| kept(action, item)).collect::<Result<_, _>>()?;
+        Ok((found, answer.last_evaluated_key.map(Next)))
+    }
+
+    /// Up to which moment what fell due was sent, Unix milliseconds; none, if nothing ever was.
+    pub async fn sent_until(&self, kind: &str) -> Result<Option<i64>, TableError> {
+        let action = "read how far what fell due was sent";
+        let get = self.client.get_item().table_name(&self.connections).consistent_read(true);
+        let get = get.key("pk", text("M#sent")).key("sk", text(kind));
+        let item = get.send().await.map_err(TableError::new(action))?.item;
+        Ok(item.as_ref().and_then(|item| Reader { action, item }.number("at")))
+    }
+
+    /// Says up to which moment what fell due was sent.
+    pub async fn set_sent_until(&self, kind: &str, at_ms: i64) -> Result<(), TableError> {
+        let put = self.client.put_item().table_name(&self.connections);
+        let put = put.item("pk", text("M#sent")).item("sk", text(kind)).item("at", number(at_ms));
+        put.send().await.map(|_| ()).map_err(TableError::new("keep how far what fell due was sent"))
+    }
+
+    /// Keeps the calls of one check for so long.
+    pub async fn log<T: Serialize>(
+        &self,
+        id: &str,
+        at_ms: i64,
+        calls: &T,
+        kept: Duration,
+    ) -> Result<(), TableError> {
+        let action = "keep what was asked";
+        let json = serde_json::to_string(calls).map_err(|_| TableError::corrupt(action, "d"))?;
+        let expires = at_ms / 1_000 + i64::try_from(kept.as_secs()).unwrap_or(i64::MAX / 2);
+        let put = self.client.put_item().table_name(&self.figures);
+        let put = put.item("pk", text(calls_key(id, at_ms))).item("sk", text(padded(at_ms)));
+        let put = put.item("d", text(json)).item(EXPIRES, number(expires));
+        put.send().await.map(|_| ()).map_err(TableError::new(action))
+    }
+
+    /// The calls of the checks of one UTC day, the latest first, at most `limit` checks from before `before_ms` on.
+    pub async fn logged<T: DeserializeOwned>(
+        &self,
+        id: &str,
+        day_ms: i64,
+        before_ms: i64,
+        limit: i32,
+    ) -> Result<Vec<(i64, T)>, TableError> {
+        let action = "read what was asked";
+        let query = self
+            .client
+            .query()
+            .table_name(&self.figures)
+            .key_condition_expression("pk = :pk AND sk < :before")
+            .expression_attribute_values(":pk", text(calls_key(id, day_ms)))
+            .expression_attribute_values(":before", text(padded(before_ms)))
+            .scan_index_forward(false)
+            .limit(limit);
+        let answer = query.send().await.map_err(TableError::new(action))?;
+        let entry = |item: &Item| {
+            let reader = Reader { action, item };
+            let at_ms = reader.must("sk", reader.text("sk").and_then(|at| at.parse().ok()))?;
+            let json = reader.must("d", reader.text("d"))?;
+            Ok((at_ms, serde_json::from_str(json).map_err(|_| TableError::corrupt(action, "d"))?))
+        };
+        answer.items.unwrap_or_default().iter().map(entry).collect()
+    }
+}
+
+fn due_and_id(reader: &Reader<'_>) -> Result<(i64, String), TableError> {
+    let key = reader.text("g1s").and_then(|key| key.split_once('#'));
+    let parts = key.and_then(|(due, id)| Some((due.parse().ok()?, id.to_owned())));
+    reader.must("g1s", parts)
+}
+
+fn kept<T: DeserializeOwned>(action: &'static str, item: &Item) -> Result<Kept<T>, TableError> {
+    let reader = Reader { action, item };
+    let json = reader.must("d", reader.text("d"))?;
+    let (due_ms, id) = due_and_id(&reader)?;
+    Ok(Kept {
+        id,
+        provider: reader.must("pv", reader.text("pv"))?.to_owned(),
+        document: serde_json::from_str(json).map_err(|_| TableError::corrupt(action, "d"))?,
+        due_ms,
+        revision: reader.must("rv", reader.number("rv"))?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn ids_are_spread_over_all_shards_and_over_an_interval() {
+        let (mut shards, mut tenths) = (BTreeMap::new(), BTreeMap::new());
+        for nth in 0..16_000 {
+            let id = format!("harbour-{nth}-square");
+            *shards.entry(shard(&id)).or_insert(0) += 1;
+            *tenths.entry(spread(&id) % 300 / 30).or_insert(0) += 1;
+        }
+        assert_eq!(shards.len(), 16);
+        assert!(shards.values().all(|count| (800..1_200).contains(count)), "{shards:?}");
+        assert!(tenths.values().all(|count| (1_300..1_900).contains(count)), "{tenths:?}");
+    }
+
+    #[test]
+    fn times_sort_as_their_keys_do() {
+        let keys = [0, 1, 999, 1_795_474_800_000, NEVER_MS].map(padded);
+        assert!(keys.is_sorted() && keys.iter().all(|key| key.len() == 13));
+    }
+}

@@ -1,0 +1,273 @@
+//! One check, from its job to what is kept of it.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tillwatch_domain::blame::is_of_the_account;
+use tillwatch_domain::health::{Check, Finding, Trouble, Turn, Verdict};
+use tillwatch_domain::{Connection, State, span};
+use tillwatch_platform::connections::Kind;
+use tillwatch_platform::metrics::Metric;
+use tillwatch_platform::outbound::{OutboundError, is_public};
+use tillwatch_platform::table::Written;
+use tillwatch_platform::vault::VaultError;
+use tillwatch_platform::watched::{Kept, NEVER_MS, spread};
+use tillwatch_providers::call::{Call, Response};
+use tillwatch_providers::checks::{self, Checks, Subject};
+
+use super::probe::{Caller, Probed, probe};
+use super::{CONTENTIONS, Doing, Watch, WatchError, millis};
+use crate::configuration::Unconfigured;
+use crate::credentials::ask;
+
+/// Why a check is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Why {
+    /// It is due.
+    Due,
+    /// An operator asks for it.
+    ByHand,
+}
+
+/// What came of it.
+#[derive(Debug, Clone)]
+pub enum Checked {
+    /// It was made.
+    Made(Box<Kept<Doing>>, Box<Probed>),
+    /// The connection is paused or disabled: nothing was asked.
+    Paused(Box<Kept<Doing>>),
+    /// It is not due: it was made already.
+    NotDue,
+    /// There is no such connection, or nothing to check it by.
+    Gone,
+}
+
+/// A job may come a little before its time.
+const EARLY: Duration = Duration::from_secs(2);
+/// After what contradicts the verdict, another check tells soon whether it is over.
+const SOON: Duration = Duration::from_secs(30);
+/// While nothing is to be reached from here, whether that is over is looked at as often.
+const CUT_OFF: Duration = Duration::from_mins(1);
+/// What can't be checked because of its settings is looked at so often; sooner, when they change.
+const UNCHECKED: Duration = Duration::from_hours(1);
+/// How long the calls are kept.
+const LOGGED: Duration = Duration::from_hours(14 * 24);
+
+impl Watch {
+    /// Checks one connection.
+    pub async fn check(&self, id: &str, why: Why) -> Result<Checked, WatchError> {
+        let now = self.roster.clock.now();
+        let mut kept = self.roster.watched.get::<Doing>(id).await?;
+        let is_due = |kept: &Kept<Doing>| kept.due_ms <= millis(now, EARLY);
+        if why == Why::Due && !kept.as_ref().is_some_and(is_due) {
+            return Ok(Checked::NotDue);
+        }
+        let connection = self.roster.connections.document::<Connection>(Kind::Connection, id).await?;
+        let connection = connection.map(|stored| stored.document);
+        let checked = connection.and_then(|connection| Some((checks::of(&connection.provider)?, connection)));
+        let Some((checks, connection)) = checked else {
+            self.roster.watched.delete(id).await?;
+            return Ok(Checked::Gone);
+        };
+        let probed = match connection.state {
+            State::Enabled => Some(self.probed(&connection, checks).await?),
+            State::Paused | State::Disabled => None,
+        };
+        for _ in 0..CONTENTIONS {
+            let over = kept.as_ref().map(|kept| kept.revision);
+            let mut document = kept.map(|kept| kept.document).unwrap_or_default();
+            document.describe(&connection);
+            let turn = probed.as_ref().and_then(|probed| document.take(probed));
+            let due_ms =
+                probed.as_ref().map_or(NEVER_MS, |probed| self.next_due(id, &document, probed, checks));
+            let (provider, id) = (connection.provider.clone(), id.to_owned());
+            let new = Kept { id, provider, document, due_ms, revision: over.unwrap_or(0) + 1 };
+            if self.roster.watched.put(&new, over).await? == Written::Yes {
+                let new = Box::new(new);
+                return Ok(match probed {
+                    Some(probed) => {
+                        self.tell(&new, &probed, turn).await?;
+                        Checked::Made(new, Box::new(probed))
+                    }
+                    None => Checked::Paused(new),
+                });
+            }
+            kept = self.roster.watched.get::<Doing>(new.id.as_str()).await?;
+        }
+        Err(WatchError::Contended(id.to_owned()))
+    }
+
+    /// Asks the provider.
+    async fn probed(&self, connection: &Connection, checks: &dyn Checks) -> Result<Probed, WatchError> {
+        let (provider, now) = (connection.provider.as_str(), self.roster.clock.now());
+        let shared = self.credentials.shared(provider, now).await?;
+        let own = match self.credentials.own(connection, now).await {
+            Ok(own) => own,
+            // Its own secrets can't be opened, and asking again will not help.
+            Err(Unconfigured::Vault(error @ (VaultError::UnknownKey(_) | VaultError::Damaged))) => {
+                return Ok(Probed::unchecked(now.as_millisecond(), error.to_string()));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let of = Subject { own: &own, shared: &shared };
+        let caller = Heard { watch: self, provider };
+        let probed = probe(&caller, checks, &of, &*self.roster.clock).await;
+        let is_far = checks.calls(&of).is_ok_and(|calls| calls.iter().all(|call| is_far(&call.url)));
+        if probed.is_cut_off && is_far && self.reach.is_cut_off(&self.outbound, self.roster.clock.now()).await
+        {
+            return Ok(probed.cut_off());
+        }
+        Ok(probed)
+    }
+
+    /// When it is to be checked next, Unix milliseconds.
+    fn next_due(&self, id: &str, doing: &Doing, probed: &Probed, checks: &dyn Checks) -> i64 {
+        let now = self.roster.clock.now();
+        let every = self.roster.pace.every * checks.seldom();
+        let due_ms = match probed.check.trouble {
+            Some(Trouble::Misconfigured) if probed.calls.is_empty() => regular(id, now, every.max(UNCHECKED)),
+            Some(Trouble::OurNetwork) => millis(now, CUT_OFF.min(every)),
+            _ if doing.health.is_in_doubt() => millis(now, SOON.min(every)),
+            _ => regular(id, now, every),
+        };
+        due_ms.max(millis(now, probed.retry_after.unwrap_or_default().min(UNCHECKED)))
+    }
+
+    /// Says what was found: in the log of calls, the metrics, and, where the verdict is another, in the log. And has it
+    /// checked again, where that is before the schedule looks.
+    async fn tell(&self, kept: &Kept<Doing>, probed: &Probed, turn: Option<Turn>) -> Result<(), WatchError> {
+        let Kept { id, provider, document, due_ms, .. } = kept;
+        self.roster.send_soon(provider, id, *due_ms).await?;
+        let Check { at_ms, finding, trouble, took_ms } = probed.check;
+        let found = match finding {
+            Finding::Good => "good",
+            Finding::Poor => "poor",
+            Finding::Failed => "failed",
+            Finding::Inconclusive => "inconclusive",
+        };
+        let took = if probed.calls.is_empty() { Vec::new() } else { vec![i64::from(took_ms)] };
+        let values: Vec<_> = [(Metric::Checks, vec![1]), (Metric::CheckTime, took)]
+            .into_iter()
+            .filter(|(_, values)| !values.is_empty())
+            .collect();
+        self.metrics.emit(self.roster.clock.now(), provider, found, &values);
+        if let Some(Turn { from, to, since_ms }) = turn {
+            let since = Timestamp::from_millisecond(since_ms).unwrap_or_default();
+            tracing::warn!(
+                connection = id,
+                provider,
+                business = document.business,
+                location = document.location,
+                from = from.name(),
+                to = to.name(),
+                %since,
+                trouble = trouble.map(Trouble::name),
+                code = document.code,
+                "a connection's health has changed"
+            );
+        }
+        if finding == Finding::Failed
+            && document.health.verdict() != Verdict::Down
+            && !trouble.is_some_and(is_of_the_account)
+        {
+            self.ask_peers(provider, id).await?;
+        }
+        if !probed.calls.is_empty() {
+            self.roster.watched.log(id, at_ms, &probed.calls, LOGGED).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Watch {
+    /// Has a few others of the provider's connections checked: they tell whether it is the provider or this one alone. At
+    /// most once in a while, for when a provider is down all of its connections fail.
+    async fn ask_peers(&self, provider: &str, but: &str) -> Result<(), WatchError> {
+        let now_ms = self.roster.clock.now().as_millisecond();
+        let mut asked = self.asked_peers.lock().await;
+        if asked.get(provider).is_some_and(|at_ms| now_ms - at_ms < span::millis(PEERS_EVERY)) {
+            return Ok(());
+        }
+        asked.insert(provider.to_owned(), now_ms);
+        let connections = &self.roster.connections;
+        // Those after it, and the first ones where it is among the last.
+        let (mut ids, _) = connections.ids(Kind::Connection, provider, but, PEERS).await?;
+        let (first, _) = connections.ids(Kind::Connection, provider, "", PEERS).await?;
+        ids.extend(first.into_iter().filter(|id| id.as_str() < but));
+        ids.truncate(usize::try_from(PEERS).unwrap_or(0));
+        self.roster.send(provider, ids).await
+    }
+}
+
+/// How many others are asked when one begins to fail, and how often at most.
+const PEERS: i32 = 5;
+const PEERS_EVERY: Duration = Duration::from_mins(1);
+
+/// Makes a provider's calls, and remembers that somebody was heard.
+struct Heard<'a> {
+    watch: &'a Watch,
+    provider: &'a str,
+}
+
+impl Caller for Heard<'_> {
+    async fn call(&self, call: &Call) -> Result<Response, OutboundError> {
+        let answer = ask(&self.watch.outbound, self.provider, call).await;
+        if answer.is_ok() && is_far(&call.url) {
+            self.watch.reach.heard(self.watch.roster.clock.now());
+        }
+        answer
+    }
+}
+
+/// The next moment that is this connection's own: each has one in every interval, so that what was made together is not
+/// checked together. After half an interval at least, and one and a half at most.
+fn regular(id: &str, now: Timestamp, every: Duration) -> i64 {
+    let every = i64::try_from(every.as_millis()).unwrap_or(i64::MAX).max(1);
+    let earliest = now.as_millisecond() + every / 2;
+    let own = i64::from(spread(id)) * 1_000 % every;
+    earliest + (own - earliest).rem_euclid(every)
+}
+
+/// Whether a URL does not name an address that is near: what can be reached of those says nothing of the world.
+fn is_far(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let host = rest.split(['/', '?']).next().unwrap_or_default();
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    let name = match host.strip_prefix('[').and_then(|host| host.split_once(']')) {
+        Some((name, _)) => name,
+        None => host.split_once(':').map_or(host, |(name, _)| name),
+    };
+    name != "localhost" && name.parse::<IpAddr>().map_or(true, is_public)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_connection_has_its_own_moment_in_every_interval() {
+        let now = Timestamp::from_millisecond(1_795_474_800_123).unwrap();
+        let every = Duration::from_mins(5);
+        for nth in 0..1_000 {
+            let id = format!("harbour-{nth}");
+            let due_ms = regular(&id, now, every);
+            let wait = due_ms - now.as_millisecond();
+            assert!((150_000..450_000).contains(&wait), "{wait}");
+            let next = regular(&id, Timestamp::from_millisecond(due_ms).unwrap(), every);
+            assert_eq!(next - due_ms, 300_000);
+        }
+    }
+
+    #[test]
+    fn what_is_near_is_told_from_what_is_far() {
+        for near in ["http://127.0.0.1:80/x", "https://[::1]:9/", "http://localhost:1", "http://10.0.0.1?x"] {
+            assert!(!is_far(near), "{near}");
+        }
+        for far in ["https://api.stripe.com/v1", "https://8.8.8.8", "https://odoo.example.com:8069/"] {
+            assert!(is_far(far), "{far}");
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! How one connection does, as it is kept: what its checks found, and what they told beside.
+
+use serde::{Deserialize, Serialize};
+use tillwatch_domain::health::{Health, Turn, Verdict};
+use tillwatch_domain::quota::{Tracked, track};
+use tillwatch_domain::{Connection, State};
+use tillwatch_providers::checks::TokenFacts;
+
+use super::probe::Probed;
+
+/// How a connection does. Stored under one-letter names: with its keys it should fit one write unit of the table, 1 KiB.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doing {
+    /// The business that it belongs to.
+    #[serde(rename = "b")]
+    pub business: String,
+    /// The location, unless it is the whole business's.
+    #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
+    /// Whether it is to be checked.
+    #[serde(rename = "st", default, skip_serializing_if = "is_enabled")]
+    pub state: State,
+    /// What its checks found.
+    #[serde(rename = "h", default)]
+    pub health: Health,
+    /// The provider's own word for what was wrong last.
+    #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// What was asked when it went wrong last.
+    #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// Why nothing could be asked, and what to do.
+    #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
+    /// What is left of the provider's limits.
+    #[serde(rename = "q", default, skip_serializing_if = "Vec::is_empty")]
+    pub quotas: Vec<Tracked>,
+    /// What was told of the token last.
+    #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<ToldOfToken>,
+}
+
+/// What a provider told of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToldOfToken {
+    /// When it was told, Unix milliseconds.
+    #[serde(rename = "a")]
+    pub at_ms: i64,
+    /// When the token ends; none: it was not told, or never.
+    #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
+    pub expires_ms: Option<i64>,
+    /// Whether it was told that it never does.
+    #[serde(rename = "n", default, skip_serializing_if = "std::ops::Not::not")]
+    pub never_expires: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_enabled(state: &State) -> bool {
+    *state == State::Enabled
+}
+
+/// How much of a provider's word and of an advice is kept.
+const LONGEST_ADVICE: usize = 300;
+
+impl Doing {
+    /// A connection of which nothing is known yet.
+    pub fn of(connection: &Connection) -> Self {
+        let mut doing = Self::default();
+        doing.describe(connection);
+        doing
+    }
+
+    /// Takes over what is said of the connection.
+    pub fn describe(&mut self, connection: &Connection) {
+        self.business.clone_from(&connection.business);
+        self.location.clone_from(&connection.location);
+        if self.state != connection.state && connection.state == State::Enabled {
+            // Of the time in between nothing is known.
+            self.health = Health::default();
+        }
+        self.state = connection.state;
+    }
+
+    /// Takes in a check.
+    pub fn take(&mut self, probed: &Probed) -> Option<Turn> {
+        let turn = self.health.take(probed.check);
+        let at_ms = probed.check.at_ms;
+        if probed.check.trouble.is_some() {
+            self.code.clone_from(&probed.code);
+            self.endpoint = probed.endpoint.map(str::to_owned);
+            let clipped = |text: &String| text.chars().take(LONGEST_ADVICE).collect();
+            self.advice = probed.advice.as_ref().map(clipped);
+        } else {
+            (self.code, self.endpoint, self.advice) = (None, None, None);
+        }
+        track(&mut self.quotas, probed.quotas.clone(), at_ms);
+        if let Some(TokenFacts { expires_at, never_expires, .. }) = &probed.token {
+            let expires_ms = expires_at.map(jiff::Timestamp::as_millisecond);
+            self.token = Some(ToldOfToken { at_ms, expires_ms, never_expires: *never_expires });
+        }
+        turn
+    }
+
+    /// The verdict at that time, of what is checked as often as that.
+    pub fn verdict(&self, now_ms: i64, every: std::time::Duration) -> Verdict {
+        match self.state {
+            State::Enabled => self.health.as_of(now_ms, every),
+            State::Paused | State::Disabled => Verdict::Paused,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tillwatch_domain::health::{Check, Trouble};
+    use tillwatch_domain::quota::Quota;
+
+    use super::*;
+
+    fn probed(minute: i64, trouble: Option<Trouble>) -> Probed {
+        let quota = |name: &str| Quota {
+            name: name.to_owned(),
+            remaining: 399_999,
+            limit: Some(400_000),
+            resets_in: Some(3_600),
+        };
+        Probed {
+            check: Check::found(1_795_474_800_000 + minute * 60_000, trouble, 1_234),
+            code: trouble.map(|_| "ACCESS_TOKEN_EXPIRED".to_owned()),
+            endpoint: trouble.map(|_| "/v2/merchants/{merchant}"),
+            advice: None,
+            quotas: vec![quota("calls"), quota("points")],
+            token: Some(TokenFacts {
+                expires_at: jiff::Timestamp::from_second(1_795_474_800).ok(),
+                never_expires: false,
+                scopes: None,
+            }),
+            retry_after: None,
+            calls: Vec::new(),
+            is_cut_off: false,
+        }
+    }
+
+    #[test]
+    fn with_all_that_is_told_it_fits_a_write_unit() {
+        let mut doing = Doing {
+            business: "harbour-restaurants-group".to_owned(),
+            location: Some("harbour-promenade-north".to_owned()),
+            ..Doing::default()
+        };
+        for minute in 0..20 {
+            doing.take(&probed(minute, Some(Trouble::TokenRefused)));
+        }
+        let stored = serde_json::to_string(&doing).unwrap();
+        // What stands beside it: keys, provider, revision, and the names of the attributes.
+        let rest = 2 * "H#harbour-promenade-north-google_calendar".len() + 80;
+        assert!(stored.len() + rest <= 1_024, "{} + {rest}: {stored}", stored.len());
+        assert_eq!(serde_json::from_str::<Doing>(&stored).unwrap(), doing);
+    }
+
+    #[test]
+    fn what_was_wrong_is_told_until_a_check_goes_well() {
+        let mut doing = Doing::default();
+        doing.take(&probed(0, Some(Trouble::TokenRefused)));
+        assert_eq!(doing.code.as_deref(), Some("ACCESS_TOKEN_EXPIRED"));
+        doing.take(&probed(1, None));
+        assert_eq!((doing.code, doing.endpoint), (None, None));
+    }
+
+    #[test]
+    fn after_a_pause_nothing_is_known() {
+        let mut connection = Connection {
+            id: "c".into(),
+            provider: "square".into(),
+            business: "b".into(),
+            location: None,
+            accounts: vec![],
+            place: None,
+            state: State::Enabled,
+            configured: None,
+            role: tillwatch_domain::Role::Primary,
+            settings: std::collections::BTreeMap::new(),
+            sealed: std::collections::BTreeSet::new(),
+            automatic: false,
+        };
+        let mut doing = Doing::of(&connection);
+        doing.take(&probed(0, None));
+        let (now, every) = (1_795_474_800_000, std::time::Duration::from_mins(5));
+        assert_eq!(doing.verdict(now, every), Verdict::Up);
+        connection.state = State::Paused;
+        doing.describe(&connection);
+        assert_eq!(doing.verdict(now, every), Verdict::Paused);
+        connection.state = State::Enabled;
+        doing.describe(&connection);
+        assert_eq!(doing.verdict(now, every), Verdict::Unknown);
+    }
+}

@@ -1,0 +1,317 @@
+//! How all connections do at one moment, and what only all of them together tell: whose fault it is.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use serde::{Deserialize, Serialize};
+use tillwatch_domain::blame::{self, Blame, Evidence, Peers};
+use tillwatch_domain::health::{Finding, Trouble, Verdict};
+use tillwatch_domain::score::{self, Facts};
+use tillwatch_domain::span;
+use tillwatch_platform::payloads::Payloads;
+use tillwatch_platform::watched::{Kept, SHARDS};
+use tillwatch_providers::checks;
+use tokio::sync::Mutex;
+
+use super::{Doing, Roster, WatchError};
+
+/// How one connection does at that moment. Times are Unix milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Row {
+    /// The connection.
+    pub id: String,
+    /// The provider's name.
+    pub provider: String,
+    /// The business that it belongs to.
+    pub business: String,
+    /// The location, unless it is the whole business's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Since when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since_ms: Option<i64>,
+    /// When it was checked last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checked_ms: Option<i64>,
+    /// How long the last check's slowest answer took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_ms: Option<u32>,
+    /// How many checks are remembered, and how many of these failed.
+    pub checks: u32,
+    /// How many of these failed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub failed: u32,
+    /// What is wrong; none, if nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<Trouble>,
+    /// The provider's own word for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// What was asked when it went wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// Why nothing could be asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
+    /// Whose fault it is, and what speaks for it; none, where nothing is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blame: Option<(Blame, blame::Reason)>,
+    /// 0 to 100; none of what is paused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<u8>,
+    /// What takes from the score, the most first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<score::Reason>,
+    /// How much of its fullest quota is used up, in per cent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota_used: Option<u64>,
+    /// When its token ends, as far as that was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_ends_ms: Option<i64>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
+/// How all connections do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Survey {
+    /// When it was made, Unix milliseconds.
+    pub at_ms: i64,
+    /// The connections, the worst first, of these those that have been so for longest.
+    pub rows: Vec<Row>,
+}
+
+/// The survey that was made last.
+#[derive(Default)]
+pub struct Surveys {
+    last: Mutex<Option<Arc<Survey>>>,
+    /// Where it is kept for other processes; none, where there are none.
+    kept: Option<Arc<dyn Payloads>>,
+}
+
+/// No more often is one made.
+const OFTEN: Duration = Duration::from_secs(10);
+/// The name under which it is kept.
+const NAME: &str = "watch/survey";
+/// How old one that others made may be. They make one a minute.
+const OLDEST: Duration = Duration::from_mins(3);
+/// How hard it is compressed.
+const LEVEL: i32 = 1;
+
+impl Surveys {
+    /// Kept for other processes too.
+    pub fn kept_in(payloads: Arc<dyn Payloads>) -> Self {
+        Self { last: Mutex::default(), kept: Some(payloads) }
+    }
+
+    /// The next who asks is given a new one.
+    pub async fn forget(&self) {
+        *self.last.lock().await = None;
+    }
+}
+
+impl Survey {
+    /// Judges all together.
+    pub fn of(all: &[Kept<Doing>], every: impl Fn(&str) -> Duration, now_ms: i64) -> Self {
+        let mut rows: Vec<Row> = all.iter().map(|kept| row(kept, every(&kept.provider), now_ms)).collect();
+        let known = Known::of(&rows);
+        let blames: Vec<_> = rows.iter().map(|row| known.blamed(row)).collect();
+        for (row, blame) in rows.iter_mut().zip(blames) {
+            row.blame = blame;
+        }
+        rows.sort_by(|one, other| one.place().cmp(&other.place()));
+        Self { at_ms: now_ms, rows }
+    }
+
+    /// How one does that was read since, judged by what was known of the others.
+    pub fn with(&self, kept: &Kept<Doing>, every: Duration, now_ms: i64) -> Row {
+        let mut new = row(kept, every, now_ms);
+        let others = self.rows.iter().filter(|row| row.id != new.id);
+        new.blame = Known::of(others.chain([&new])).blamed(&new);
+        new
+    }
+}
+
+/// What is known of the connections of each provider, by when it was found out: of those that were not checked since one
+/// fails, nobody knows whether they do too.
+struct Known<'a>(BTreeMap<&'a str, Vec<(i64, Peers)>>);
+
+impl<'a> Known<'a> {
+    fn of(rows: impl IntoIterator<Item = &'a Row>) -> Self {
+        let mut all: BTreeMap<&str, Vec<(i64, Peers)>> = BTreeMap::new();
+        for row in rows {
+            let Some(checked_ms) = row.checked_ms else { continue };
+            let is_refused = row.trouble.is_some_and(blame::is_of_the_account);
+            let (failing, refused) = match (row.verdict, is_refused) {
+                (Verdict::Unknown | Verdict::Paused, _) => continue,
+                (Verdict::Up, _) => (0, 0),
+                (Verdict::Degraded | Verdict::Down, false) => (1, 0),
+                (Verdict::Degraded | Verdict::Down, true) => (0, 1),
+            };
+            all.entry(&row.provider).or_default().push((checked_ms, Peers { known: 1, failing, refused }));
+        }
+        // The latest first, each with the sum of those that are as late.
+        for known in all.values_mut() {
+            known.sort_by_key(|(checked_ms, _)| std::cmp::Reverse(*checked_ms));
+            let mut sum = Peers::default();
+            for (_, peers) in known {
+                sum.known += peers.known;
+                sum.failing += peers.failing;
+                sum.refused += peers.refused;
+                *peers = sum;
+            }
+        }
+        Self(all)
+    }
+
+    /// How those of a provider do that were checked since then.
+    fn since(known: &[(i64, Peers)], since_ms: i64) -> Peers {
+        let count = known.partition_point(|(checked_ms, _)| *checked_ms >= since_ms);
+        count.checked_sub(1).and_then(|last| known.get(last)).map_or_else(Peers::default, |(_, peers)| *peers)
+    }
+
+    /// Whose fault it is, if anything is wrong.
+    fn blamed(&self, row: &Row) -> Option<(Blame, blame::Reason)> {
+        let trouble = row.trouble?;
+        let since_ms = row.since_ms.unwrap_or(i64::MIN);
+        let of = |known: &Vec<(i64, Peers)>| Self::since(known, since_ms);
+        let others = self.0.iter().filter(|(provider, _)| **provider != row.provider);
+        let others: Vec<Peers> = others.map(|(_, known)| of(known)).collect();
+        Some(blame::blame(&Evidence {
+            trouble,
+            peers: self.0.get(row.provider.as_str()).map(of).unwrap_or_default(),
+            others: &others,
+            incident: None,
+            is_tenants_server: checks::of(&row.provider).is_some_and(checks::Checks::is_tenants_server),
+            is_application_refused: false,
+        }))
+    }
+}
+
+impl Row {
+    /// Where it stands in the order of all: the worst first, of these those that have been so for longest.
+    pub fn place(&self) -> (std::cmp::Reverse<Verdict>, u8, i64, &str) {
+        (
+            std::cmp::Reverse(self.verdict),
+            self.score.unwrap_or(0),
+            self.since_ms.unwrap_or(i64::MAX),
+            &self.id,
+        )
+    }
+}
+
+fn row(kept: &Kept<Doing>, every: Duration, now_ms: i64) -> Row {
+    let Kept { id, provider, document, .. } = kept;
+    let verdict = document.verdict(now_ms, every);
+    let checks = document.health.checks();
+    let last = checks.last();
+    let is_told = !matches!(verdict, Verdict::Up | Verdict::Paused);
+    let told = |text: &Option<String>| text.clone().filter(|_| is_told);
+    let failed = checks.iter().filter(|check| check.finding == Finding::Failed).count();
+    let quota_used = document.quotas.iter().filter_map(tillwatch_domain::quota::Tracked::used_percent).max();
+    let token_ends_ms = document.token.and_then(|token| token.expires_ms);
+    let hour = span::millis(Duration::from_hours(1));
+    let scored = score::score(&Facts {
+        verdict,
+        token_ends_in_hours: token_ends_ms.map(|ends| (ends - now_ms).div_euclid(hour)),
+        quota_used_percent: quota_used,
+        ..Facts::default()
+    });
+    let (score, reasons) = scored.map_or((None, Vec::new()), |(score, reasons)| (Some(score), reasons));
+    Row {
+        id: id.clone(),
+        provider: provider.clone(),
+        business: document.business.clone(),
+        location: document.location.clone(),
+        verdict,
+        since_ms: document.health.since_ms().filter(|_| verdict != Verdict::Paused),
+        checked_ms: last.map(|check| check.at_ms),
+        took_ms: last.map(|check| check.took_ms),
+        checks: u32::try_from(checks.len()).unwrap_or(0),
+        failed: u32::try_from(failed).unwrap_or(0),
+        trouble: document.health.trouble().filter(|_| is_told),
+        code: told(&document.code),
+        endpoint: told(&document.endpoint),
+        advice: told(&document.advice),
+        blame: None,
+        score,
+        reasons,
+        quota_used,
+        token_ends_ms,
+    }
+}
+
+impl Roster {
+    /// How all connections do, by a survey that is no older than that.
+    pub async fn surveyed(&self, oldest: Duration) -> Result<Arc<Survey>, WatchError> {
+        let now_ms = self.clock.now().as_millisecond();
+        let is_fresh =
+            |survey: &Survey, oldest: Duration| (0..=span::millis(oldest)).contains(&(now_ms - survey.at_ms));
+        let mut last = self.surveys.last.lock().await;
+        if let Some(last) = last.as_ref().filter(|last| is_fresh(last, oldest)) {
+            return Ok(Arc::clone(last));
+        }
+        let mut found = None;
+        if let Some(kept) = &self.surveys.kept
+            && let Ok(Some(packed)) = kept.get(NAME, self.clock.now()).await
+        {
+            found = unpacked(&packed).filter(|survey| is_fresh(survey, OLDEST));
+        }
+        let survey = match found {
+            Some(survey) => survey,
+            None => self.survey().await?,
+        };
+        let survey = Arc::new(survey);
+        *last = Some(Arc::clone(&survey));
+        Ok(survey)
+    }
+
+    /// Makes a new survey, for all who ask from now on, unless one was made a moment ago.
+    pub async fn surveyed_anew(&self) -> Result<(), WatchError> {
+        let now_ms = self.clock.now().as_millisecond();
+        let last_ms = self.surveys.last.lock().await.as_ref().map(|last| last.at_ms);
+        if last_ms.is_some_and(|last_ms| (0..span::millis(OFTEN)).contains(&(now_ms - last_ms))) {
+            return Ok(());
+        }
+        let survey = Arc::new(self.survey().await?);
+        if let Some(kept) = &self.surveys.kept
+            && let Some(packed) = packed(&survey)
+        {
+            kept.put(NAME, packed, self.clock.now()).await?;
+        }
+        *self.surveys.last.lock().await = Some(survey);
+        Ok(())
+    }
+
+    async fn survey(&self) -> Result<Survey, WatchError> {
+        let shards = (0..SHARDS).map(|shard| async move {
+            let (mut all, mut next) = (Vec::new(), None);
+            loop {
+                let (page, more) = self.watched.all::<Doing>(shard, next).await?;
+                all.extend(page);
+                next = more;
+                if next.is_none() {
+                    return Ok::<_, WatchError>(all);
+                }
+            }
+        });
+        let all: Vec<_> = try_join_all(shards).await?.into_iter().flatten().collect();
+        let every = |provider: &str| self.interval(provider).unwrap_or(self.pace.every);
+        Ok(Survey::of(&all, every, self.clock.now().as_millisecond()))
+    }
+}
+
+fn packed(survey: &Survey) -> Option<Vec<u8>> {
+    zstd::encode_all(serde_json::to_vec(survey).ok()?.as_slice(), LEVEL).ok()
+}
+
+fn unpacked(bytes: &[u8]) -> Option<Survey> {
+    serde_json::from_slice(&zstd::decode_all(bytes).ok()?).ok()
+}

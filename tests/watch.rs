@@ -1,0 +1,12 @@
+//! The watch on servers that stand for the providers, with a clock of the test's own: what is said of each connection, when,
+//! and whose fault it is said to be.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod watch {
+    mod answers;
+    mod interrupted;
+    mod place;
+    mod scenarios;
+    mod schedule;
+}

@@ -1,0 +1,272 @@
+//! Each of these happens to a few connections, and what is said of all of them is watched: which verdict, when, whose fault,
+//! and no false word of those to which nothing happened. `cargo test -p tillwatch-tests --test watch scenarios -- --nocapture`
+//! prints them as a table.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tillwatch_tests::server::Manner;
+
+use super::place::Place;
+
+const INTERVAL: Duration = Duration::from_mins(5);
+
+/// What a scenario comes to.
+struct Told {
+    /// In one line.
+    what: &'static str,
+    /// What is said of one to which it happened.
+    status: String,
+    trouble: String,
+    blame: String,
+    /// How long after it happened that was said for the first time.
+    took: Duration,
+    /// What was said of others.
+    elsewhere: String,
+}
+
+impl Told {
+    #[expect(clippy::print_stdout, reason = "the table")]
+    fn print(&self) {
+        println!(
+            "{:<58} {:<9} {:<15} {:<9} {:>4} s   {}",
+            self.what,
+            self.status,
+            self.trouble,
+            self.blame,
+            self.took.as_secs(),
+            self.elsewhere
+        );
+    }
+}
+
+/// The usual place, at peace.
+async fn place() -> Place {
+    let place = Place::with(&[("square", 4), ("stripe", 4), ("loyverse", 4)]).await;
+    place.begin().await;
+    place.world.watch_for(INTERVAL).await;
+    for (id, row) in rows(&place).await {
+        assert_eq!(row["status"], "up", "{id}: {row}");
+    }
+    place
+}
+
+/// All that is said, by connection.
+async fn rows(place: &Place) -> Vec<(String, Value)> {
+    let mut all = Vec::new();
+    for provider in place.providers.keys() {
+        let page = place.world.get(&format!("/pos/health/{provider}/connections")).await;
+        let rows = page["connections"].as_array().unwrap().iter();
+        all.extend(rows.map(|row| (row["connection"].as_str().unwrap().to_owned(), row.clone())));
+    }
+    all
+}
+
+/// Watches until this is said of the connection, at most for so long; what it came to.
+async fn until(
+    place: &Place,
+    what: &'static str,
+    id: &str,
+    status: &str,
+    touched: &[&str],
+    most: Duration,
+) -> Told {
+    let began = place.world.now();
+    let mut false_words = Vec::new();
+    loop {
+        place.world.watch_for(Duration::from_secs(10)).await;
+        let said = place.status(id).await;
+        for (other, row) in rows(place).await {
+            let is_touched = touched.iter().any(|touched| other.starts_with(touched));
+            if !is_touched && row["status"] != "up" {
+                false_words.push(format!("{other} {}", row["status"]));
+            }
+        }
+        let took = Duration::try_from(place.world.now().duration_since(began)).unwrap();
+        if said == status {
+            // A verdict that all give together needs all of them.
+            place.world.watch_for(INTERVAL * 2).await;
+            let row = place.doing(id).await;
+            let word = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+            let elsewhere = if false_words.is_empty() {
+                "nothing false elsewhere".to_owned()
+            } else {
+                false_words.join(", ")
+            };
+            return Told {
+                what,
+                status: word(&row["status"]),
+                trouble: word(&row["trouble"]["kind"]),
+                blame: word(&row["blame"]["whose"]),
+                took,
+                elsewhere,
+            };
+        }
+        assert!(took <= most, "{what}: {id} is {said} after {took:?}, and not {status}");
+    }
+}
+
+fn is(told: &Told, status: &str, trouble: &str, blame: &str, within: Duration) {
+    told.print();
+    let what = told.what;
+    assert_eq!(
+        (told.status.as_str(), told.trouble.as_str(), told.blame.as_str()),
+        (status, trouble, blame),
+        "{what}"
+    );
+    assert!(told.took <= within, "{what}: {:?}", told.took);
+    assert_eq!(told.elsewhere, "nothing false elsewhere", "{what}");
+}
+
+#[tokio::test]
+async fn a_provider_is_down() {
+    let place = place().await;
+    place.providers["square"].behave(Manner::Broken);
+    let told = until(&place, "a provider is down", "square-1", "down", &["square"], INTERVAL * 2).await;
+    is(&told, "down", "provider_error", "provider", INTERVAL * 2);
+}
+
+#[tokio::test]
+async fn one_tenants_token_is_taken_back() {
+    let place = place().await;
+    place.providers["square"].refuse("square-token-2");
+    let told =
+        until(&place, "one tenant's token is taken back", "square-2", "down", &["square-2"], INTERVAL * 2);
+    is(&told.await, "down", "token_refused", "tenant", INTERVAL * 2);
+}
+
+#[tokio::test]
+async fn our_application_is_refused_everywhere_at_one_provider() {
+    let place = place().await;
+    for nth in 0..4 {
+        place.providers["stripe"].refuse(&format!("stripe-token-{nth}"));
+    }
+    let told = until(
+        &place,
+        "all of a provider's tokens are refused at once",
+        "stripe-1",
+        "down",
+        &["stripe"],
+        INTERVAL * 2,
+    );
+    is(&told.await, "down", "token_refused", "us", INTERVAL * 2);
+}
+
+#[tokio::test]
+async fn everything_is_down_at_once() {
+    let place = place().await;
+    for provider in place.providers.values() {
+        provider.behave(Manner::Broken);
+    }
+    let all = &["square", "stripe", "loyverse"];
+    let told =
+        until(&place, "connections of all providers fail at once", "square-1", "down", all, INTERVAL * 2);
+    is(&told.await, "down", "provider_error", "us", INTERVAL * 2);
+}
+
+#[tokio::test]
+async fn it_works_now_and_then() {
+    let place = place().await;
+    let began = place.world.now();
+    let mut said = Vec::new();
+    for turn in 0..40 {
+        place.providers["loyverse"].behave(if turn % 2 == 0 { Manner::Broken } else { Manner::Well });
+        place.world.do_with("POST", "/connections/loyverse-0/check", &serde_json::json!({})).await;
+        place.world.pass(Duration::from_secs(60));
+        let status = place.status("loyverse-0").await;
+        if said.last() != Some(&status) {
+            said.push(status);
+        }
+    }
+    let row = place.doing("loyverse-0").await;
+    let told = Told {
+        what: "it works now and then",
+        status: row["status"].as_str().unwrap().to_owned(),
+        trouble: row["trouble"]["kind"].as_str().unwrap().to_owned(),
+        blame: row["blame"]["whose"].as_str().unwrap().to_owned(),
+        took: Duration::try_from(place.world.now().duration_since(began)).unwrap(),
+        elsewhere: "nothing false elsewhere".to_owned(),
+    };
+    told.print();
+    assert_eq!(told.status, "degraded");
+    // It does not flap in what is said of it.
+    assert!(said.len() <= 3, "{said:?}");
+}
+
+#[tokio::test]
+async fn it_is_slow() {
+    let place = place().await;
+    place.providers["square"].take(Duration::from_millis(2_600));
+    let told =
+        until(&place, "a provider answers late", "square-1", "degraded", &["square"], INTERVAL * 4).await;
+    is(&told, "degraded", "slow", "provider", INTERVAL * 4);
+}
+
+#[tokio::test]
+async fn it_is_at_its_limit() {
+    let place = place().await;
+    place.providers["stripe"].behave(Manner::Limited(60));
+    let told =
+        until(&place, "a provider's limit is reached", "stripe-1", "degraded", &["stripe"], INTERVAL * 4);
+    is(&told.await, "degraded", "rate_limited", "us", INTERVAL * 4);
+}
+
+#[tokio::test]
+async fn one_blip_says_nothing() {
+    let place = place().await;
+    place.providers["square"].behave(Manner::Broken);
+    place.world.do_with("POST", "/connections/square-0/check", &serde_json::json!({})).await;
+    place.providers["square"].behave(Manner::Well);
+    for _ in 0..60 {
+        place.world.watch_for(Duration::from_secs(10)).await;
+        assert_eq!(place.status("square-0").await, "up");
+    }
+    Told {
+        what: "one check fails and the next does not",
+        status: "up".to_owned(),
+        trouble: "-".to_owned(),
+        blame: "-".to_owned(),
+        took: Duration::ZERO,
+        elsewhere: "nothing false elsewhere".to_owned(),
+    }
+    .print();
+}
+
+#[tokio::test]
+async fn it_recovers() {
+    let place = place().await;
+    place.providers["square"].behave(Manner::Broken);
+    place.world.watch_for(INTERVAL * 3).await;
+    assert_eq!(place.status("square-3").await, "down");
+    place.providers["square"].behave(Manner::Well);
+    let told =
+        until(&place, "a provider that was down works again", "square-3", "up", &["square"], INTERVAL * 2);
+    is(&told.await, "up", "-", "-", INTERVAL * 2);
+}
+
+#[tokio::test]
+async fn nobody_can_be_reached_from_here() {
+    let mut place = place().await;
+    // Everyone is far away, and nobody is heard: neither the providers nor those who are asked about it.
+    place.world.references = vec!["http://nowhere.invalid/".to_owned()];
+    place.world.restart().await;
+    for nth in 0..4 {
+        for provider in ["square", "stripe"] {
+            let token = Place::token(provider, nth);
+            place.configure_at(provider, nth, &token, "https://provider.invalid").await;
+        }
+    }
+    let told = until(
+        &place,
+        "nothing at all can be reached from here",
+        "square-1",
+        "unknown",
+        &["square", "stripe"],
+        INTERVAL * 4,
+    );
+    let told = told.await;
+    is(&told, "unknown", "our_network", "us", INTERVAL * 4);
+    for (id, row) in rows(&place).await {
+        assert_ne!(row["status"], "down", "{id}");
+    }
+}
