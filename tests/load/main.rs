@@ -7,10 +7,12 @@
 //! cargo run --release -p tillwatch-tests --bin load -- cost        AWS, per million events, from the calls that are made
 //! cargo run --release -p tillwatch-tests --bin load -- apply       a configuration of many locations
 //! cargo run --release -p tillwatch-tests --bin load -- connections webhooks of many connections with secrets of their own
+//! cargo run --release -p tillwatch-tests --bin load -- checks      many connections checked, and told of
 //! cargo run --release -p tillwatch-tests --bin load -- replay      a bulk replay beside new events
 //! ```
 
 mod accept;
+mod checks;
 mod configuration;
 mod cost;
 mod growth;
@@ -35,10 +37,11 @@ fn main() {
         Some("connections") => {
             configuration::connections(number(1, 10_000), number(2, 0), Duration::from_secs(number(3, 15)));
         }
+        Some("checks") => checks::run(number(1, 10_000)),
         Some("replay") => replay::run(number(1, 100_000), number(2, 300), Duration::from_secs(number(3, 30))),
         _ => eprintln!(
             "load accept [CONNECTIONS [RATE [SECONDS]]] | process [RATE [SECONDS]] | growth [EVENTS] | cost [EVENTS] \
-             | apply [LOCATIONS] | connections [CONNECTIONS [RATE [SECONDS]]] | replay [HELD [RATE [SECONDS]]]"
+             | apply [LOCATIONS] | connections [CONNECTIONS [RATE [SECONDS]]] | checks [CONNECTIONS] | replay [HELD [RATE [SECONDS]]]"
         ),
     }
 }

@@ -92,15 +92,16 @@ impl Server {
 
     /// The same, optimised: for measuring.
     pub fn start_release(data: &Path) -> Self {
-        Self::of(
-            quiet(Command::new(build(
-                "tillwatch",
-                "tillwatch", // With the features that `load` has brought along, so that nothing is built twice.
-                &["--release", "--package", "tillwatch-tests"],
-            ))),
-            data,
-            None,
-        )
+        Self::start_release_with(data, &[])
+    }
+
+    /// The same, whose environment says this.
+    pub fn start_release_with(data: &Path, environment: &[(&str, &str)]) -> Self {
+        // With the features that `load` has brought along, so that nothing is built twice.
+        let binary = build("tillwatch", "tillwatch", &["--release", "--package", "tillwatch-tests"]);
+        let mut command = quiet(Command::new(binary));
+        command.envs(environment.iter().copied());
+        Self::of(command, data, None)
     }
 
     /// Starts one with secrets from another file.
