@@ -11,6 +11,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use secrecy::SecretString;
 use serde_json::{Value, json};
+use tillwatch_platform::connections::SealedTokens;
 use tillwatch_platform::table::PayloadAt;
 use tillwatch_providers::request::{METHOD, QUERY, SUFFIX};
 use tillwatch_providers::{ALL, Headers, OpenSecret, Provider, Settings};
@@ -134,7 +135,11 @@ async fn world() -> World {
     let ring = world.stack().ports().token_vault.ring();
     let tokens = SecretString::from(json!({"access_token": secret("token")}).to_string());
     let sealed = ring.seal("tokens of harbour", &tokens);
-    world.connections().put_sealed_tokens("harbour", Some(&sealed), None).await.unwrap();
+    world
+        .connections()
+        .put_sealed_tokens("harbour", (Some(&sealed), None), &SealedTokens::default())
+        .await
+        .unwrap();
     world
 }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
 use serde::{Deserialize, Serialize};
-use tillwatch_workflows::watch::{Job, Roster, Watch, WatchError};
+use tillwatch_workflows::agenda::Job;
+use tillwatch_workflows::watch::{Roster, Watch, WatchError};
 use tokio::task::JoinSet;
 
 /// The schedule's event, as far as it is read.
@@ -70,7 +71,7 @@ pub async fn handle(watch: &Arc<Watch>, event: SqsEvent) -> SqsBatchResponse {
 /// Sends what falls due and looks at how all do; and, where it `sweeps`, has watched what was missed.
 pub async fn schedule(roster: &Roster, sweeps: bool) -> Result<Scheduled, WatchError> {
     let missed = if sweeps { roster.sweep().await? } else { 0 };
-    let due = roster.schedule().await?;
+    let due = roster.agenda.send_due().await?;
     if missed > 0 {
         tracing::info!(missed, "connections that nobody had watched are watched from now on");
     }

@@ -18,8 +18,9 @@ use tillwatch_platform::queue::{Queue, Sqs};
 use tillwatch_platform::secrets::{Secrets, SecretsManager};
 use tillwatch_platform::table::{Table, Which};
 use tillwatch_platform::vault::Vault;
-use tillwatch_platform::watched::Watched;
+use tillwatch_platform::watched::{Of, Watched};
 use tillwatch_platform::watcher::CloudWatch;
+use tillwatch_workflows::agenda::Agenda;
 use tillwatch_workflows::configuration::Configurator;
 use tillwatch_workflows::console::{Console, Operators};
 use tillwatch_workflows::credentials::Credentials;
@@ -30,7 +31,7 @@ use tillwatch_workflows::replay::{Receivers, Replays};
 use tillwatch_workflows::routing::Routing;
 use tillwatch_workflows::signing::SettingsCache;
 use tillwatch_workflows::subscriptions::Keeper;
-use tillwatch_workflows::watch::{EVERY, Pace, REFERENCES, Reach, Roster, Surveys, Watch};
+use tillwatch_workflows::watch::{EVERY, REFERENCES, Reach, Roster, Surveys, Watch};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tracing_subscriber::filter::Targets;
@@ -294,15 +295,29 @@ async fn configurator(
 }
 
 fn roster(environment: Environment, config: &aws::SdkConfig) -> Result<Roster, Error> {
-    let connections = environment.connections_table()?;
+    let agenda = agenda(environment, config, Of::Health, environment.checks_queue_url()?)?;
     Ok(Roster {
-        connections: Connections::new(config, connections.clone()),
-        watched: Watched::new(config, connections, environment.figures_table()?),
+        connections: Connections::new(config, environment.connections_table()?),
+        agenda,
         surveys: Surveys::kept_in(Arc::new(Bucket::new(config, environment.payload_bucket()?))),
-        jobs: Arc::new(Sqs::new(config, environment.checks_queue_url()?)),
+        clock: Arc::new(SystemClock),
+        every: environment.check_every()?.unwrap_or(EVERY),
+    })
+}
+
+fn agenda(
+    environment: Environment,
+    config: &aws::SdkConfig,
+    of: Of,
+    queue_url: String,
+) -> Result<Agenda, Error> {
+    let (connections, figures) = (environment.connections_table()?, environment.figures_table()?);
+    Ok(Agenda {
+        watched: Watched::new(config, of, connections, figures),
+        jobs: Arc::new(Sqs::new(config, queue_url)),
         clock: Arc::new(SystemClock),
         // The schedule comes once a minute.
-        pace: Pace { every: environment.check_every()?.unwrap_or(EVERY), ahead: Duration::from_mins(1) },
+        ahead: Duration::from_mins(1),
     })
 }
 

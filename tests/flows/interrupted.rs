@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use tillwatch_domain::Connection;
-use tillwatch_platform::connections::Kind;
+use tillwatch_platform::connections::{Kind, SealedTokens};
 use tillwatch_providers::Settings;
 use tillwatch_tests::sender::sample;
 use tillwatch_tests::world::{TOKEN, World, settings};
@@ -41,7 +41,10 @@ async fn what_was_sealed_of_a_connection_that_was_never_made_is_written_over_and
     let ports = world.stack().ports();
     let left = r#"{"access_token":"of nobody","refresh_token":"of nobody"}"#.to_owned().into();
     let sealed = ports.token_vault.ring().seal("token harbour-square", &left);
-    connections.put_sealed_tokens("harbour-square", Some(&sealed), None).await.unwrap();
+    connections
+        .put_sealed_tokens("harbour-square", (Some(&sealed), None), &SealedTokens::default())
+        .await
+        .unwrap();
     let routes = json!({"signing_keys": ["a key of nobody's"]}).to_string().into();
     let sealed = ports.webhook_vault.ring().seal("webhook harbour-square", &routes);
     put(&world, "other", json!({"square": {"merchant_id": "M2", "access_token": "t"}})).await;
@@ -146,7 +149,7 @@ async fn a_connection_whose_secrets_do_not_open_hides_no_other_and_can_be_disabl
     put(&world, "hill", json!({"square": {"merchant_id": "M2", "access_token": "t"}})).await;
     let connections = world.connections();
     let sealed = connections.sealed_tokens("harbour-square").await.unwrap();
-    connections.put_sealed_tokens("harbour-square", Some("k9:damaged"), sealed.as_deref()).await.unwrap();
+    connections.put_sealed_tokens("harbour-square", (Some("k9:damaged"), None), &sealed).await.unwrap();
     let list = world.get("/connections").await;
     let problems: Vec<_> =
         list["connections"].as_array().unwrap().iter().map(|one| one["secrets_problem"].is_null()).collect();

@@ -33,8 +33,9 @@ use tillwatch_platform::queue::{Outgoing, Queue, QueueError};
 use tillwatch_platform::secrets::Secrets;
 use tillwatch_platform::table::{LocalEndpoint, Table, TableError};
 use tillwatch_platform::vault::Vault;
-use tillwatch_platform::watched::Watched;
+use tillwatch_platform::watched::{Of, Watched};
 use tillwatch_providers::Headers;
+use tillwatch_workflows::agenda::Agenda;
 use tillwatch_workflows::configuration::Configurator;
 use tillwatch_workflows::console::{Console, Operators, Problem};
 use tillwatch_workflows::credentials::Credentials;
@@ -46,7 +47,7 @@ use tillwatch_workflows::replay::{Receivers, Replays};
 use tillwatch_workflows::routing::Routing;
 use tillwatch_workflows::signing::SettingsCache;
 use tillwatch_workflows::subscriptions::Keeper;
-use tillwatch_workflows::watch::{Pace, Reach, Roster, Surveys, Watch, WatchError};
+use tillwatch_workflows::watch::{Reach, Roster, Surveys, Watch, WatchError};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -418,17 +419,25 @@ async fn done(
     Ok(count)
 }
 
+/// What is to be done again and again. Its schedule comes all the time.
+fn agenda(ports: &Ports, of: Of, jobs: &Arc<dyn Polled>) -> Agenda {
+    let (connections, figures) = (CONNECTIONS_TABLE.to_owned(), FIGURES_TABLE.to_owned());
+    Agenda {
+        watched: Watched::in_process(ports.table.clone(), of, connections, figures),
+        jobs: jobs.clone(),
+        clock: ports.clock.clone(),
+        ahead: Duration::ZERO,
+    }
+}
+
 /// What checks connections.
 fn watch(ports: &Ports, configuration: &Configurator, outbound: &Arc<Outbound>) -> Watch {
-    let (connections, figures) = (CONNECTIONS_TABLE.to_owned(), FIGURES_TABLE.to_owned());
     let roster = Roster {
         connections: configuration.connections.clone(),
-        watched: Watched::in_process(ports.table.clone(), connections, figures),
+        agenda: agenda(ports, Of::Health, &ports.checks),
         surveys: Surveys::default(),
-        jobs: ports.checks.clone(),
         clock: ports.clock.clone(),
-        // The schedule comes all the time.
-        pace: Pace { every: ports.check_every, ahead: Duration::ZERO },
+        every: ports.check_every,
     };
     Watch {
         roster: Arc::new(roster),

@@ -7,7 +7,7 @@
 //! | a connection's webhook subscriptions | `U#<connection>`, `U#<provider>` | `D` | the same |
 //! | what events find | `A#<provider>#<account>`, `A#<provider>#@<connection>` | `<connection>` | the connection's state, role, place, and whether it names accounts (`na`) |
 //! | what webhook functions read | `W#<provider>#c#<connection>`, `W#<provider>#a#<account>` | `<connection>` | its sealed webhook secrets `s`; of its own also which writing `n` it is, and `pd` while that is unfinished |
-//! | sealed tokens | `S#<connection>` | `S` | |
+//! | sealed tokens `s` | `S#<connection>` | `S` | how their refreshing stands `tk`, which writing it is `n` |
 //! | a provider's pause | `P#<provider>` | `P` | |
 //! | what becomes of unknown accounts | `M` | `M` | |
 //! | what a key ring sealed first | `M#rings` | `<ring>` | |
@@ -139,6 +139,17 @@ pub struct OwnRoute {
     /// Whether somebody began to change how it is found, and has not come to its end.
     pub is_unfinished: bool,
     /// Which writing that was; none, if there was none.
+    writing: Option<String>,
+}
+
+/// A connection's tokens, and how their refreshing stands, as they are kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SealedTokens {
+    /// A JSON object of texts, sealed whole; none, if there is none.
+    pub sealed: Option<String>,
+    /// How their refreshing stands, as JSON; none, if nobody has refreshed them.
+    pub state: Option<String>,
+    /// Which writing that was; none of what was written before this was kept.
     writing: Option<String>,
 }
 
@@ -523,35 +534,60 @@ impl Connections {
         self.delete(action, &format!("A#{provider}#{account}"), id).await
     }
 
-    /// A connection's sealed tokens: a JSON object of texts, sealed whole.
-    pub async fn sealed_tokens(&self, connection: &str) -> Result<Option<String>, TableError> {
+    /// A connection's sealed tokens, as they are now.
+    pub async fn sealed_tokens(&self, connection: &str) -> Result<SealedTokens, TableError> {
         let action = "read sealed tokens";
-        let item = self.get(action, &format!("S#{connection}"), "S").await?;
-        Ok(item.as_ref().and_then(|item| Reader { action, item }.text("s").map(str::to_owned)))
+        let Some(item) = self.get(action, &format!("S#{connection}"), "S").await? else {
+            return Ok(SealedTokens::default());
+        };
+        let reader = Reader { action, item: &item };
+        let text = |name| reader.text(name).map(str::to_owned);
+        Ok(SealedTokens { sealed: text("s"), state: text("tk"), writing: text("n") })
     }
 
-    /// Writes a connection's sealed tokens, or takes them away, if they are still those that were read (`over`).
+    /// Writes a connection's sealed tokens and the state of their refreshing, or takes both away, if they are still those
+    /// that were read (`over`); as they are then. None: somebody else has written them.
     pub async fn put_sealed_tokens(
         &self,
         connection: &str,
-        sealed: Option<&str>,
-        over: Option<&str>,
-    ) -> Result<Written, TableError> {
-        let (condition, values) = match over {
-            None => ("attribute_not_exists(s)", None),
-            Some(over) => ("s = :s", Some([(":s".to_owned(), text(over))].into())),
-        };
+        (sealed, state): (Option<&str>, Option<&str>),
+        over: &SealedTokens,
+    ) -> Result<Option<SealedTokens>, TableError> {
+        let (mut conditions, mut values) = (Vec::new(), Item::new());
+        for (name, was) in [("s", &over.sealed), ("n", &over.writing)] {
+            match was {
+                None => conditions.push(format!("attribute_not_exists({name})")),
+                Some(was) => {
+                    conditions.push(format!("{name} = :{name}"));
+                    values.insert(format!(":{name}"), text(was));
+                }
+            }
+        }
+        let condition = conditions.join(" AND ");
+        let values = Some(values).filter(|values| !values.is_empty());
         let pk = text(format!("S#{connection}"));
         let Some(sealed) = sealed else {
             let delete = self.client.delete_item().table_name(&self.table).key("pk", pk).key("sk", text("S"));
             let delete =
                 delete.condition_expression(condition).set_expression_attribute_values(values).send().await;
-            return conditional(delete.map_err(TableError::new("delete sealed tokens")));
+            let written = conditional(delete.map_err(TableError::new("delete sealed tokens")))?;
+            return Ok((written == Written::Yes).then(SealedTokens::default));
         };
+        let writing = hex::encode(entropy::bytes::<8>());
         let put = self.client.put_item().table_name(&self.table);
-        let put = put.item("pk", pk).item("sk", text("S")).item("s", text(sealed));
+        let put = put.item("pk", pk).item("sk", text("S")).item("s", text(sealed)).item("n", text(&writing));
+        let put = match state {
+            Some(state) => put.item("tk", text(state)),
+            None => put,
+        };
         let put = put.condition_expression(condition).set_expression_attribute_values(values).send().await;
-        conditional(put.map_err(TableError::new("write sealed tokens")))
+        let written = conditional(put.map_err(TableError::new("write sealed tokens")))?;
+        let new = SealedTokens {
+            sealed: Some(sealed.to_owned()),
+            state: state.map(str::to_owned),
+            writing: Some(writing),
+        };
+        Ok((written == Written::Yes).then_some(new))
     }
 
     /// What the key rings sealed when they were first used, by the ring's name: whoever starts with others is told so.

@@ -2,11 +2,11 @@
 //!
 //! | item | table | `pk` | `sk` | |
 //! |---|---|---|---|---|
-//! | how a connection does | connections | `H#<id>` | `D` | a JSON document `d`, its revision `rv`, the provider `pv` |
-//! | how far what fell due was sent | connections | `M#sent` | `<kind>` | Unix milliseconds `at` |
+//! | how a connection does, how its token stands | connections | `H#<id>`, `T#<id>` | `D` | a JSON document `d`, its revision `rv`, the provider `pv` |
+//! | how far what fell due was sent | connections | `M#sent` | `H`, `T` | Unix milliseconds `at` |
 //! | the calls of one check | figures | `K#<id>#<yyyymmdd>` | `<ms>` | JSON `d` |
 //!
-//! In the index `listed` a document stands under `H#<shard>` by the time at which it is due, so that one query finds what is
+//! In the index `listed` a document stands under `H#<shard>` or `T#<shard>` by the time at which it is due, so that one query finds what is
 //! due and another all there is. The time is part of the key: a check costs three write units, and its calls a fourth.
 
 use std::time::Duration;
@@ -57,9 +57,28 @@ pub struct Due {
 #[derive(Debug, Clone)]
 pub struct Next(Item);
 
+/// What is looked at again and again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Of {
+    /// How connections do.
+    Health,
+    /// How their tokens stand.
+    Tokens,
+}
+
+impl Of {
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Health => "H",
+            Self::Tokens => "T",
+        }
+    }
+}
+
 /// What is kept of the watch, in the tables of one deployment.
 #[derive(Debug, Clone)]
 pub struct Watched {
+    of: Of,
     client: Client,
     connections: String,
     figures: String,
@@ -77,10 +96,6 @@ pub fn spread(id: &str) -> u32 {
     hash ^ (hash >> 16)
 }
 
-fn listed_under(shard: u32) -> String {
-    format!("H#{shard}")
-}
-
 fn padded(at_ms: i64) -> String {
     format!("{:013}", at_ms.clamp(0, NEVER_MS))
 }
@@ -92,15 +107,23 @@ fn calls_key(id: &str, at_ms: i64) -> String {
 
 impl Watched {
     /// What is kept in the tables of these names.
-    pub fn new(config: &aws_types::SdkConfig, connections: String, figures: String) -> Self {
-        Self { client: Client::new(config), connections, figures }
+    pub fn new(config: &aws_types::SdkConfig, of: Of, connections: String, figures: String) -> Self {
+        Self { of, client: Client::new(config), connections, figures }
+    }
+
+    fn key(&self, id: &str) -> String {
+        format!("{}#{id}", self.of.prefix())
+    }
+
+    fn listed_under(&self, shard: u32) -> String {
+        format!("{}#{shard}", self.of.prefix())
     }
 
     /// How one does, as it is now.
     pub async fn get<T: DeserializeOwned>(&self, id: &str) -> Result<Option<Kept<T>>, TableError> {
         let action = "read how a connection does";
         let get = self.client.get_item().table_name(&self.connections).consistent_read(true);
-        let get = get.key("pk", text(format!("H#{id}"))).key("sk", text("D"));
+        let get = get.key("pk", text(self.key(id))).key("sk", text("D"));
         let item = get.send().await.map_err(TableError::new(action))?.item;
         item.map(|item| kept(action, &item)).transpose()
     }
@@ -113,12 +136,12 @@ impl Watched {
             .client
             .put_item()
             .table_name(&self.connections)
-            .item("pk", text(format!("H#{}", new.id)))
+            .item("pk", text(self.key(&new.id)))
             .item("sk", text("D"))
             .item("d", text(json))
             .item("rv", number(over.unwrap_or(0) + 1))
             .item("pv", text(&new.provider))
-            .item("g1", text(listed_under(shard(&new.id))))
+            .item("g1", text(self.listed_under(shard(&new.id))))
             .item("g1s", text(format!("{}#{}", padded(new.due_ms), new.id)));
         let put = match over {
             None => put.condition_expression("attribute_not_exists(pk)"),
@@ -132,7 +155,7 @@ impl Watched {
     /// Takes away how one does.
     pub async fn delete(&self, id: &str) -> Result<(), TableError> {
         let delete = self.client.delete_item().table_name(&self.connections);
-        let delete = delete.key("pk", text(format!("H#{id}"))).key("sk", text("D"));
+        let delete = delete.key("pk", text(self.key(id))).key("sk", text("D"));
         delete.send().await.map(|_| ()).map_err(TableError::new("take away how a connection does"))
     }
 
@@ -152,7 +175,7 @@ impl Watched {
             .index_name(LISTED_BY_KIND)
             // `$` follows `#`, which follows the time.
             .key_condition_expression("g1 = :g AND g1s BETWEEN :first AND :last")
-            .expression_attribute_values(":g", text(listed_under(shard)))
+            .expression_attribute_values(":g", text(self.listed_under(shard)))
             .expression_attribute_values(":first", text(first))
             .expression_attribute_values(":last", text(last))
             .projection_expression("g1s, pv")
@@ -180,7 +203,7 @@ impl Watched {
             .table_name(&self.connections)
             .index_name(LISTED_BY_KIND)
             .key_condition_expression("g1 = :g")
-            .expression_attribute_values(":g", text(listed_under(shard)))
+            .expression_attribute_values(":g", text(self.listed_under(shard)))
             .set_exclusive_start_key(from.map(|Next(key)| key));
         let answer = query.send().await.map_err(TableError::new(action))?;
         let items = answer.items.unwrap_or_default();
@@ -189,18 +212,18 @@ impl Watched {
     }
 
     /// Up to which moment what fell due was sent, Unix milliseconds; none, if nothing ever was.
-    pub async fn sent_until(&self, kind: &str) -> Result<Option<i64>, TableError> {
+    pub async fn sent_until(&self) -> Result<Option<i64>, TableError> {
         let action = "read how far what fell due was sent";
         let get = self.client.get_item().table_name(&self.connections).consistent_read(true);
-        let get = get.key("pk", text("M#sent")).key("sk", text(kind));
+        let get = get.key("pk", text("M#sent")).key("sk", text(self.of.prefix()));
         let item = get.send().await.map_err(TableError::new(action))?.item;
         Ok(item.as_ref().and_then(|item| Reader { action, item }.number("at")))
     }
 
     /// Says up to which moment what fell due was sent.
-    pub async fn set_sent_until(&self, kind: &str, at_ms: i64) -> Result<(), TableError> {
+    pub async fn set_sent_until(&self, at_ms: i64) -> Result<(), TableError> {
         let put = self.client.put_item().table_name(&self.connections);
-        let put = put.item("pk", text("M#sent")).item("sk", text(kind)).item("at", number(at_ms));
+        let put = put.item("pk", text("M#sent")).item("sk", text(self.of.prefix())).item("at", number(at_ms));
         put.send().await.map(|_| ()).map_err(TableError::new("keep how far what fell due was sent"))
     }
 

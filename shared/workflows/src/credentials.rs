@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use tillwatch_domain::Connection;
 use tillwatch_platform::outbound::{Ask, Outbound, OutboundError};
@@ -14,7 +14,7 @@ use tillwatch_providers::Headers;
 use tillwatch_providers::call::{Call, Response, Words};
 use tokio::sync::Mutex;
 
-use crate::configuration::{Configurator, Unconfigured};
+use crate::configuration::{Configurator, Tokens, Unconfigured};
 
 /// How old what was read of a provider's secret may be.
 const FRESH: Duration = Duration::from_mins(1);
@@ -53,12 +53,12 @@ impl Credentials {
 
     /// The connection's settings and tokens.
     pub async fn own(&self, connection: &Connection, now: Timestamp) -> Result<Words, Unconfigured> {
-        Ok(own(connection, &self.configuration.tokens(&connection.id, now).await?))
+        Ok(own(connection, &self.configuration.tokens(&connection.id, now).await?.tokens))
     }
 }
 
 /// A connection's settings with its tokens among them.
-pub(crate) fn own(connection: &Connection, tokens: &BTreeMap<String, SecretString>) -> Words {
+pub(crate) fn own(connection: &Connection, tokens: &Tokens) -> Words {
     let mut own: Words = connection.settings.iter().collect();
     for (name, token) in tokens {
         own.put(name.as_str(), token.expose_secret());

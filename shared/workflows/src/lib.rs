@@ -1,6 +1,7 @@
 //! What Tillwatch does, one use case a file. Each takes the ports that it needs from `platform` and knows nothing of what
 //! stands behind them; the functions of a deployment and the one process of a laptop call the same code.
 
+pub mod agenda;
 pub mod configuration;
 pub mod console;
 pub mod credentials;

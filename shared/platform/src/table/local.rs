@@ -17,7 +17,7 @@ use aws_smithy_types::body::SdkBody;
 
 use super::Table;
 use crate::connections::Connections;
-use crate::watched::Watched;
+use crate::watched::{Of, Watched};
 
 /// Answers DynamoDB's operations in this process.
 #[async_trait]
@@ -68,8 +68,18 @@ impl Connections {
 
 impl Watched {
     /// What is kept in the tables of these names behind an endpoint in this process.
-    pub fn in_process(endpoint: Arc<dyn LocalEndpoint>, connections: String, figures: String) -> Self {
-        Self::new(&crate::aws::in_process(SharedHttpClient::new(InProcess(endpoint))), connections, figures)
+    pub fn in_process(
+        endpoint: Arc<dyn LocalEndpoint>,
+        of: Of,
+        connections: String,
+        figures: String,
+    ) -> Self {
+        Self::new(
+            &crate::aws::in_process(SharedHttpClient::new(InProcess(endpoint))),
+            of,
+            connections,
+            figures,
+        )
     }
 }
 

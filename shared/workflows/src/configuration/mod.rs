@@ -16,6 +16,7 @@ mod place;
 mod resolve;
 mod rotate;
 mod store;
+mod tokens;
 
 pub use check::{Written, check, check_as_written};
 pub use keys::{KeyKind, KeyView};
@@ -24,4 +25,5 @@ pub use mistake::{Mistake, Part, Path, Segment, Severity};
 pub use names::{did_you_mean, listed};
 pub use resolve::{Resolved, in_force, resolve};
 pub use rotate::{Issued, Resealed, Rotated, Rotation};
-pub use store::{CONTENTIONS, Change, Configurator, Opened, StoredLocation, Unconfigured, tokens_for};
+pub use store::{CONTENTIONS, Change, Configurator, Opened, StoredLocation, Unconfigured};
+pub use tokens::{OpenedTokens, Tokens, tokens_for};

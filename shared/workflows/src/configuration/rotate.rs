@@ -155,14 +155,14 @@ impl Configurator {
         let _alone = self.connections.alone([&connection.id]).await;
         let ring = self.token_vault.fresh_ring(now).await?;
         for _ in 0..CONTENTIONS {
-            let sealed = self.connections.sealed_tokens(&connection.id).await?;
+            let sealed = self.connections.sealed_tokens(&connection.id).await?.sealed;
             if sealed.is_none_or(|sealed| ring.is_current(&sealed)) {
                 return Ok(false);
             }
-            let opened = self.opened(connection, now).await?;
-            match self.seal_tokens(&connection.id, &opened, &opened.tokens, now).await {
+            let tokens = self.tokens(&connection.id, now).await?;
+            match self.put_tokens(&connection.id, &tokens, now).await {
                 Err(Unconfigured::Contended) => {}
-                done => return done.map(|()| true),
+                done => return done.map(|_| true),
             }
         }
         Err(Unconfigured::Contended)

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use tillwatch_domain::connection::is_id;
 use tillwatch_domain::location::{Business, BusinessConnection, Location, Scalar};
@@ -26,15 +26,11 @@ use utoipa::ToSchema;
 use super::keys::{self, KeyKind, OVERLAP};
 use super::locations::Says;
 use super::resolve::{Resolved, resolve};
+use super::tokens::OpenedTokens;
 use crate::own_settings::sealed_for;
 
 /// How many times a document is read again because somebody else wrote it first.
 pub const CONTENTIONS: u32 = 5;
-
-/// What a connection's tokens are sealed for.
-pub fn tokens_for(connection: &str) -> String {
-    format!("token {connection}")
-}
 
 /// What becomes of one thing that a configuration speaks of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -93,11 +89,9 @@ pub struct Opened {
     /// What proves its webhooks.
     pub webhook: Settings,
     /// What its calls are made with.
-    pub tokens: BTreeMap<String, SecretString>,
+    pub tokens: OpenedTokens,
     /// How it is found, and what proves its webhooks as it was sealed.
     route: OwnRoute,
-    /// Its tokens, as they were sealed.
-    sealed_tokens: Option<String>,
 }
 
 /// What configurations are written and read with.
@@ -269,44 +263,23 @@ impl Configurator {
 
     /// What is sealed of a connection, opened.
     pub async fn opened(&self, connection: &Connection, now: Timestamp) -> Result<Opened, Unconfigured> {
-        let mut opened = self.unopened(&connection.provider, &connection.id).await?;
+        let mut opened = Opened {
+            route: self.connections.own_route(&connection.provider, &connection.id).await?,
+            ..Opened::default()
+        };
         if let Some(sealed) = &opened.route.sealed {
             let text = self.webhook_vault.open_sealed(&sealed_for(&connection.id), sealed, now).await?;
             opened.webhook = serde_json::from_str(text.expose_secret()).map_err(|_| VaultError::Damaged)?;
         }
-        if let Some(sealed) = &opened.sealed_tokens {
-            opened.tokens = self.open_tokens(&connection.id, sealed, now).await?;
-        }
+        opened.tokens = self.tokens(&connection.id, now).await?;
         Ok(opened)
-    }
-
-    /// A connection's tokens alone, opened.
-    pub async fn tokens(
-        &self,
-        id: &str,
-        now: Timestamp,
-    ) -> Result<BTreeMap<String, SecretString>, Unconfigured> {
-        match self.connections.sealed_tokens(id).await? {
-            Some(sealed) => self.open_tokens(id, &sealed, now).await,
-            None => Ok(BTreeMap::new()),
-        }
-    }
-
-    async fn open_tokens(
-        &self,
-        id: &str,
-        sealed: &str,
-        now: Timestamp,
-    ) -> Result<BTreeMap<String, SecretString>, Unconfigured> {
-        let text = self.token_vault.open_sealed(&tokens_for(id), sealed, now).await?;
-        Ok(serde_json::from_str(text.expose_secret()).map_err(|_| VaultError::Damaged)?)
     }
 
     /// What is sealed under a connection's id, to be written over, and not to be believed.
     async fn unopened(&self, provider: &str, id: &str) -> Result<Opened, Unconfigured> {
         let route = self.connections.own_route(provider, id).await?;
-        let sealed_tokens = self.connections.sealed_tokens(id).await?;
-        Ok(Opened { route, sealed_tokens, ..Opened::default() })
+        let tokens = self.unopened_tokens(id).await?;
+        Ok(Opened { route, tokens, ..Opened::default() })
     }
 
     /// Writes a connection as it is to be.
@@ -395,9 +368,9 @@ impl Configurator {
                 connection.sealed.insert(kind.name().to_owned());
             }
         }
-        let tokens_changed = changed_tokens(&opened.tokens, &resolved.tokens);
-        fields.extend(tokens_changed.iter().cloned());
-        for name in opened.tokens.keys() {
+        let new_tokens = opened.tokens.new_of(&resolved.tokens);
+        fields.extend(new_tokens.keys().cloned());
+        for name in opened.tokens.tokens.keys() {
             connection.sealed.insert(name.clone());
         }
         let change = match before {
@@ -419,36 +392,14 @@ impl Configurator {
         if dry_run || change == "unchanged" {
             return Ok(done);
         }
-        if !tokens_changed.is_empty() || (kept.is_none() && opened.sealed_tokens.is_some()) {
-            let mut all = opened.tokens.clone();
-            all.extend(resolved.tokens.iter().map(|(name, value)| (name.clone(), value.clone().into())));
-            self.seal_tokens(&id, &opened, &all, now).await?;
+        if !new_tokens.is_empty() || (kept.is_none() && opened.tokens.sealed().is_some()) {
+            let mut tokens = opened.tokens.clone();
+            tokens.say(&new_tokens);
+            self.put_tokens(&id, &tokens, now).await?;
         }
         let over = stored.as_ref().map(|stored| stored.revision);
         self.write((before, &opened), &connection, &webhook, over, now).await?;
         Ok(done)
-    }
-
-    /// Seals and writes a connection's tokens, by the settings' names, over those that were opened: those that somebody else
-    /// has written since are not lost.
-    pub async fn seal_tokens(
-        &self,
-        connection: &str,
-        opened: &Opened,
-        tokens: &BTreeMap<String, SecretString>,
-        now: Timestamp,
-    ) -> Result<(), Unconfigured> {
-        let plain: BTreeMap<_, _> =
-            tokens.iter().map(|(name, token)| (name, token.expose_secret())).collect();
-        let plain = serde_json::to_string(&plain).unwrap_or_default();
-        let ring = self.token_vault.fresh_ring(now).await?;
-        let sealed = ring.seal(&tokens_for(connection), &plain.into());
-        let sealed = (!tokens.is_empty()).then_some(sealed);
-        let over = opened.sealed_tokens.as_deref();
-        match self.connections.put_sealed_tokens(connection, sealed.as_deref(), over).await? {
-            Written::Yes => Ok(()),
-            Written::No => Err(Unconfigured::Contended),
-        }
     }
 
     /// Writes a connection's routes, with its webhook secrets sealed, and then its document.
@@ -678,12 +629,6 @@ fn changed_settings(before: Option<&Connection>, after: &Connection) -> Vec<Stri
     ];
     changed.extend(parts.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_owned()));
     changed
-}
-
-fn changed_tokens(before: &BTreeMap<String, SecretString>, said: &BTreeMap<String, String>) -> Vec<String> {
-    let differs =
-        |name: &String, value: &String| before.get(name).is_none_or(|before| before.expose_secret() != value);
-    said.iter().filter(|(name, value)| differs(name, value)).map(|(name, _)| name.clone()).collect()
 }
 
 /// Makes the secret of the connection's URL, where its webhooks are proved by nothing else and none was said.

@@ -14,8 +14,9 @@ use utoipa::ToSchema;
 use super::health::ProviderHealth;
 use super::operators::Who;
 use super::{ApiAnswer, ApiRequest, Console, Problem, Query, clipped, json, only, rfc3339, unknown_provider};
+use crate::agenda::Why;
 use crate::watch::probe::Called;
-use crate::watch::{Checked, Doing, Row, Survey, WatchError, Why};
+use crate::watch::{Checked, Doing, Row, Survey, WatchError};
 
 /// How all that are checked do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -369,7 +370,7 @@ impl Console {
             let detail = format!("Connections to {} are not checked.", connection.provider);
             return Err(Problem::not_found(detail));
         };
-        let kept = self.watch.roster.watched.get::<Doing>(id).await.map_err(WatchError::from)?;
+        let kept = self.watch.roster.agenda.watched.get::<Doing>(id).await.map_err(WatchError::from)?;
         let Some(kept) = kept else {
             let detail = format!("`{}` has not been looked at yet: ask again in a moment.", clipped(id));
             return Err(Problem::not_found(detail));
@@ -428,7 +429,7 @@ impl Console {
             after.clone_from(last);
         }
         let connections = ids.len();
-        self.watch.roster.send(provider, ids).await?;
+        self.watch.roster.agenda.send(provider, &ids).await.map_err(WatchError::from)?;
         Ok(ChecksAsked { connections })
     }
 
@@ -437,7 +438,7 @@ impl Console {
         let limit = i32::try_from(query.number("limit", 50, 200)?).unwrap_or(50);
         let now_ms = self.clock.now().as_millisecond();
         let before_ms = query.time("before")?.unwrap_or(now_ms + 1);
-        let watched = &self.watch.roster.watched;
+        let watched = &self.watch.roster.agenda.watched;
         let checks = watched.logged::<Vec<Called>>(&connection.id, before_ms - 1, before_ms, limit).await?;
         let is_full = usize::try_from(limit).is_ok_and(|limit| checks.len() >= limit);
         let next = checks.last().filter(|_| is_full).map(|(at_ms, _)| rfc3339(*at_ms));

@@ -162,7 +162,7 @@ impl Keeper {
             return Ok(Known { own: Words::default(), shared, peers, webhook, provider_webhook });
         };
         let opened = self.configuration.opened(connection, self.clock.now()).await?;
-        let own = own(connection, &opened.tokens);
+        let own = own(connection, &opened.tokens.tokens);
         let webhook = provider_webhook.of_connection(&opened.webhook);
         Ok(Known { own, shared, peers, webhook, provider_webhook })
     }

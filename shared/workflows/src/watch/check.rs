@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use tillwatch_domain::blame::is_of_the_account;
 use tillwatch_domain::health::{Check, Finding, Trouble, Turn, Verdict};
 use tillwatch_domain::{Connection, State, span};
@@ -18,19 +17,10 @@ use tillwatch_providers::call::{Call, Response};
 use tillwatch_providers::checks::{self, Checks, Subject};
 
 use super::probe::{Caller, Probed, probe};
-use super::{CONTENTIONS, Doing, Watch, WatchError, millis};
+use super::{CONTENTIONS, Doing, Watch, WatchError};
+use crate::agenda::{Why, millis};
 use crate::configuration::Unconfigured;
 use crate::credentials::ask;
-
-/// Why a check is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Why {
-    /// It is due.
-    Due,
-    /// An operator asks for it.
-    ByHand,
-}
 
 /// What came of it.
 #[derive(Debug, Clone)]
@@ -60,7 +50,7 @@ impl Watch {
     /// Checks one connection.
     pub async fn check(&self, id: &str, why: Why) -> Result<Checked, WatchError> {
         let now = self.roster.clock.now();
-        let mut kept = self.roster.watched.get::<Doing>(id).await?;
+        let mut kept = self.roster.agenda.watched.get::<Doing>(id).await?;
         let is_due = |kept: &Kept<Doing>| kept.due_ms <= millis(now, EARLY);
         if why == Why::Due && !kept.as_ref().is_some_and(is_due) {
             return Ok(Checked::NotDue);
@@ -69,7 +59,7 @@ impl Watch {
         let connection = connection.map(|stored| stored.document);
         let checked = connection.and_then(|connection| Some((checks::of(&connection.provider)?, connection)));
         let Some((checks, connection)) = checked else {
-            self.roster.watched.delete(id).await?;
+            self.roster.agenda.watched.delete(id).await?;
             return Ok(Checked::Gone);
         };
         let probed = match connection.state {
@@ -85,7 +75,7 @@ impl Watch {
                 probed.as_ref().map_or(NEVER_MS, |probed| self.next_due(id, &document, probed, checks));
             let (provider, id) = (connection.provider.clone(), id.to_owned());
             let new = Kept { id, provider, document, due_ms, revision: over.unwrap_or(0) + 1 };
-            if self.roster.watched.put(&new, over).await? == Written::Yes {
+            if self.roster.agenda.watched.put(&new, over).await? == Written::Yes {
                 let new = Box::new(new);
                 return Ok(match probed {
                     Some(probed) => {
@@ -95,7 +85,7 @@ impl Watch {
                     None => Checked::Paused(new),
                 });
             }
-            kept = self.roster.watched.get::<Doing>(new.id.as_str()).await?;
+            kept = self.roster.agenda.watched.get::<Doing>(new.id.as_str()).await?;
         }
         Err(WatchError::Contended(id.to_owned()))
     }
@@ -126,7 +116,7 @@ impl Watch {
     /// When it is to be checked next, Unix milliseconds.
     fn next_due(&self, id: &str, doing: &Doing, probed: &Probed, checks: &dyn Checks) -> i64 {
         let now = self.roster.clock.now();
-        let every = self.roster.pace.every * checks.seldom();
+        let every = self.roster.every * checks.seldom();
         let due_ms = match probed.check.trouble {
             Some(Trouble::Misconfigured) if probed.calls.is_empty() => regular(id, now, every.max(UNCHECKED)),
             Some(Trouble::OurNetwork) => millis(now, CUT_OFF.min(every)),
@@ -140,7 +130,7 @@ impl Watch {
     /// checked again, where that is before the schedule looks.
     async fn tell(&self, kept: &Kept<Doing>, probed: &Probed, turn: Option<Turn>) -> Result<(), WatchError> {
         let Kept { id, provider, document, due_ms, .. } = kept;
-        self.roster.send_soon(provider, id, *due_ms).await?;
+        self.roster.agenda.send_soon(provider, id, *due_ms).await?;
         let Check { at_ms, finding, trouble, took_ms } = probed.check;
         let found = match finding {
             Finding::Good => "good",
@@ -176,7 +166,7 @@ impl Watch {
             self.ask_peers(provider, id).await?;
         }
         if !probed.calls.is_empty() {
-            self.roster.watched.log(id, at_ms, &probed.calls, LOGGED).await?;
+            self.roster.agenda.watched.log(id, at_ms, &probed.calls, LOGGED).await?;
         }
         Ok(())
     }
@@ -198,7 +188,7 @@ impl Watch {
         let (first, _) = connections.ids(Kind::Connection, provider, "", PEERS).await?;
         ids.extend(first.into_iter().filter(|id| id.as_str() < but));
         ids.truncate(usize::try_from(PEERS).unwrap_or(0));
-        self.roster.send(provider, ids).await
+        Ok(self.roster.agenda.send(provider, &ids).await?)
     }
 }
 

@@ -1,40 +1,37 @@
 //! The watch: whether each connection works, found out by asking its provider, and told.
 //!
-//! What falls due is found by its time and sent as jobs (`schedule.rs`), a job's checks are made and taken in (`check.rs`,
+//! What falls due is found by its time and sent as jobs (`agenda.rs`), a job's checks are made and taken in (`check.rs`,
 //! `probe.rs`), and what is kept of a connection (`doing.rs`) is what everyone reads. All of it may be repeated and may stop
 //! anywhere: a check that was made and not written is made again.
 
 mod check;
 mod doing;
-mod job;
 pub mod probe;
 mod reach;
-mod schedule;
 pub mod survey;
+mod sweep;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tillwatch_domain::Connection;
 use tillwatch_platform::clock::Clock;
 use tillwatch_platform::connections::Connections;
 use tillwatch_platform::metrics::Metrics;
 use tillwatch_platform::outbound::Outbound;
 use tillwatch_platform::payloads::PayloadError;
-use tillwatch_platform::queue::{Queue, QueueError};
 use tillwatch_platform::table::{TableError, Written};
-use tillwatch_platform::watched::{Kept, NEVER_MS, Watched, spread};
+use tillwatch_platform::watched::{Kept, NEVER_MS, spread};
 use tillwatch_providers::checks;
 use tokio::sync::Mutex;
 
+use crate::agenda::{Agenda, AgendaError};
 use crate::configuration::Unconfigured;
 use crate::credentials::Credentials;
 
-pub use check::{Checked, Why};
+pub use check::Checked;
 pub use doing::{Doing, ToldOfToken};
-pub use job::Job;
 pub use reach::{REFERENCES, Reach};
 pub use survey::{Row, Survey, Surveys};
 
@@ -42,16 +39,6 @@ pub use survey::{Row, Survey, Surveys};
 const CONTENTIONS: u32 = 5;
 /// A connection is checked for the first time within this.
 const FIRST_WITHIN: u32 = 10_000;
-
-/// How often connections are checked, and how far ahead what falls due is sent.
-#[derive(Debug, Clone, Copy)]
-pub struct Pace {
-    /// The time between two checks of a connection, where its provider asks for no longer one.
-    pub every: Duration,
-    /// How far ahead the schedule looks, which comes as seldom: once a minute in the cloud. Nothing, where it comes all the
-    /// time.
-    pub ahead: Duration,
-}
 
 /// The time between two checks of a connection, by default.
 pub const EVERY: Duration = Duration::from_mins(5);
@@ -62,9 +49,9 @@ pub enum WatchError {
     /// The table.
     #[error(transparent)]
     Table(#[from] TableError),
-    /// The queue.
+    /// The table or the queue, where something was to be sent.
     #[error(transparent)]
-    Queue(#[from] QueueError),
+    Agenda(#[from] AgendaError),
     /// Where surveys are kept.
     #[error(transparent)]
     Payloads(#[from] PayloadError),
@@ -80,16 +67,14 @@ pub enum WatchError {
 pub struct Roster {
     /// Connections.
     pub connections: Connections,
-    /// How they do.
-    pub watched: Watched,
+    /// How they do, and the queue of checks.
+    pub agenda: Agenda,
     /// How all did when that was looked at last.
     pub surveys: Surveys,
-    /// The queue of checks.
-    pub jobs: Arc<dyn Queue>,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// How often.
-    pub pace: Pace,
+    /// The time between two checks of a connection, where its provider asks for no longer one.
+    pub every: Duration,
 }
 
 /// What makes the checks.
@@ -111,7 +96,7 @@ pub struct Watch {
 impl Roster {
     /// How long it is between two checks of a provider's connections; none, if they are not checked.
     pub fn interval(&self, provider: &str) -> Option<Duration> {
-        checks::of(provider).map(|checks| self.pace.every * checks.seldom())
+        checks::of(provider).map(|checks| self.every * checks.seldom())
     }
 
     /// Has a connection checked soon, as it is now: it was made, changed, paused or enabled.
@@ -121,7 +106,7 @@ impl Roster {
         }
         let id = &connection.id;
         for _ in 0..CONTENTIONS {
-            let kept = self.watched.get::<Doing>(id).await?;
+            let kept = self.agenda.watched.get::<Doing>(id).await?;
             let over = kept.as_ref().map(|kept| kept.revision);
             let mut document = kept.map(|kept| kept.document).unwrap_or_default();
             document.describe(connection);
@@ -134,39 +119,10 @@ impl Roster {
             };
             let (provider, id) = (connection.provider.clone(), id.clone());
             let new = Kept { id, provider, document, due_ms, revision: 0 };
-            if self.watched.put(&new, over).await? == Written::Yes {
-                return self.send_soon(&new.provider, &new.id, due_ms).await;
+            if self.agenda.watched.put(&new, over).await? == Written::Yes {
+                return Ok(self.agenda.send_soon(&new.provider, &new.id, due_ms).await?);
             }
         }
         Err(WatchError::Contended(id.clone()))
     }
-
-    /// Has these connections of a provider checked at once, because an operator asks for it.
-    pub async fn send(&self, provider: &str, ids: Vec<String>) -> Result<(), WatchError> {
-        for ids in ids.chunks(job::MOST) {
-            let job = Job::check(ids.to_vec(), Why::ByHand);
-            self.jobs.send(job.outgoing(provider, Duration::ZERO)).await?;
-        }
-        Ok(())
-    }
-
-    /// Sends what falls due before the schedule looks again, which may have passed it by.
-    async fn send_soon(&self, provider: &str, id: &str, due_ms: i64) -> Result<(), WatchError> {
-        let now = self.clock.now();
-        if due_ms > millis(now, self.pace.ahead) {
-            return Ok(());
-        }
-        let job = Job::check(vec![id.to_owned()], Why::Due);
-        Ok(self.jobs.send(job.outgoing(provider, wait(now, due_ms))).await?)
-    }
-}
-
-/// That moment and so long, as Unix milliseconds.
-fn millis(from: Timestamp, span: Duration) -> i64 {
-    from.as_millisecond().saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX))
-}
-
-/// How long it is until then.
-fn wait(now: Timestamp, until_ms: i64) -> Duration {
-    Duration::from_millis(u64::try_from(until_ms - now.as_millisecond()).unwrap_or(0))
 }

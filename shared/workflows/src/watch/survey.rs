@@ -294,7 +294,7 @@ impl Roster {
         let shards = (0..SHARDS).map(|shard| async move {
             let (mut all, mut next) = (Vec::new(), None);
             loop {
-                let (page, more) = self.watched.all::<Doing>(shard, next).await?;
+                let (page, more) = self.agenda.watched.all::<Doing>(shard, next).await?;
                 all.extend(page);
                 next = more;
                 if next.is_none() {
@@ -303,7 +303,7 @@ impl Roster {
             }
         });
         let all: Vec<_> = try_join_all(shards).await?.into_iter().flatten().collect();
-        let every = |provider: &str| self.interval(provider).unwrap_or(self.pace.every);
+        let every = |provider: &str| self.interval(provider).unwrap_or(self.every);
         Ok(Survey::of(&all, every, self.clock.now().as_millisecond()))
     }
 }

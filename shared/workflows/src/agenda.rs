@@ -1,0 +1,237 @@
+//! What is to be done again and again for many connections: found by the time at which it falls due, and sent as jobs.
+//!
+//! A job is a few connections of one provider. It may come twice and may be lost: what it speaks of says itself whether it
+//! is still due, and what is long overdue is sent again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tillwatch_platform::clock::Clock;
+use tillwatch_platform::queue::{Outgoing, Queue, QueueError};
+use tillwatch_platform::table::TableError;
+use tillwatch_platform::watched::{Due, SHARDS, Watched};
+
+/// What is so long overdue was sent and lost on its way: it is sent again …
+const OVERDUE: Duration = Duration::from_mins(10);
+/// … and looked for as often.
+const LOOKS: i64 = 10 * 60_000;
+/// What falls due within this is one job, sent when the last of it is due.
+const TOGETHER_MS: i64 = 5_000;
+/// How many connections one job is of: done at the same time, so that a provider that does not answer holds up a job for no
+/// longer than one of its connections.
+const MOST: usize = 20;
+/// How many jobs are sent at the same time.
+const AT_ONCE: usize = 16;
+
+/// Why something is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Why {
+    /// It is due.
+    Due,
+    /// An operator asks for it.
+    ByHand,
+}
+
+/// What is to be done for some connections.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// The form: 1.
+    v: u8,
+    /// Whose it is, by its id.
+    pub ids: Vec<String>,
+    /// Why.
+    pub why: Why,
+}
+
+impl Job {
+    /// For these, for that reason.
+    pub fn new(ids: Vec<String>, why: Why) -> Self {
+        Self { v: 1, ids, why }
+    }
+
+    /// What a message says; none, if it is no job.
+    pub fn read(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok().filter(|job: &Self| job.v == 1)
+    }
+
+    /// The message, to be seen after so long. Each provider is a group of its own, so that a slow one delays no other.
+    pub fn outgoing(&self, provider: &str, delay: Duration) -> Outgoing {
+        let body = serde_json::to_string(self).unwrap_or_default();
+        Outgoing { body, group: provider.to_owned(), delay }
+    }
+}
+
+/// Why it could not be sent. Ours, and tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum AgendaError {
+    /// The table.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// The queue.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+}
+
+/// One kind of what is to be done.
+pub struct Agenda {
+    /// For whom, and when.
+    pub watched: Watched,
+    /// The queue of its jobs.
+    pub jobs: Arc<dyn Queue>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// How far ahead the schedule looks, which comes as seldom: once a minute in the cloud. Nothing, where it comes all the
+    /// time.
+    pub ahead: Duration,
+}
+
+impl Agenda {
+    /// Sends what falls due until the schedule comes again; how many connections that is.
+    pub async fn send_due(&self) -> Result<usize, AgendaError> {
+        let now = self.clock.now();
+        let (until_ms, now_ms) = (millis(now, self.ahead), now.as_millisecond());
+        let sent_until = self.watched.sent_until().await?.unwrap_or(-1);
+        // A clock that was put back has sent nothing of what is due now.
+        let sent_until = sent_until.min(until_ms);
+        let mut spans = vec![(sent_until, until_ms)];
+        let overdue_ms = now_ms - i64::try_from(OVERDUE.as_millis()).unwrap_or(i64::MAX);
+        if now_ms.div_euclid(LOOKS) != sent_until.div_euclid(LOOKS) && overdue_ms < sent_until {
+            spans.push((-1, overdue_ms));
+        }
+        let mut due = Vec::new();
+        for span in spans.into_iter().filter(|(after_ms, until_ms)| after_ms < until_ms) {
+            for shard in 0..SHARDS {
+                let mut next = None;
+                loop {
+                    let (page, more) = self.watched.due(shard, span, next).await?;
+                    due.extend(page);
+                    next = more;
+                    if next.is_none() {
+                        break;
+                    }
+                }
+            }
+        }
+        let count = due.len();
+        let jobs = jobs(due);
+        let sending = jobs.into_iter().map(|(provider, due_ms, ids)| {
+            let job = Job::new(ids, Why::Due).outgoing(&provider, wait(now, due_ms));
+            self.jobs.send(job)
+        });
+        stream::iter(sending).buffer_unordered(AT_ONCE).try_collect::<Vec<()>>().await?;
+        // An empty span may be looked at again; each write of this costs a write of the disk on one machine.
+        if count > 0 || until_ms - sent_until >= 60_000 {
+            self.watched.set_sent_until(until_ms).await?;
+        }
+        Ok(count)
+    }
+
+    /// Sends these connections of a provider at once, because an operator asks for it.
+    pub async fn send(&self, provider: &str, ids: &[String]) -> Result<(), AgendaError> {
+        for ids in ids.chunks(MOST) {
+            self.jobs.send(Job::new(ids.to_vec(), Why::ByHand).outgoing(provider, Duration::ZERO)).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends what falls due before the schedule looks again, which may have passed it by.
+    pub async fn send_soon(&self, provider: &str, id: &str, due_ms: i64) -> Result<(), AgendaError> {
+        let now = self.clock.now();
+        if due_ms > millis(now, self.ahead) {
+            return Ok(());
+        }
+        let job = Job::new(vec![id.to_owned()], Why::Due);
+        Ok(self.jobs.send(job.outgoing(provider, wait(now, due_ms))).await?)
+    }
+}
+
+/// That moment and so long, as Unix milliseconds.
+pub(crate) fn millis(from: Timestamp, span: Duration) -> i64 {
+    from.as_millisecond().saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// How long it is until then.
+fn wait(now: Timestamp, until_ms: i64) -> Duration {
+    Duration::from_millis(u64::try_from(until_ms - now.as_millisecond()).unwrap_or(0))
+}
+
+/// What falls due at about the same time at one provider, so many at a time, with the time at which the last of it does.
+fn jobs(due: Vec<Due>) -> Vec<(String, i64, Vec<String>)> {
+    let mut seen = BTreeSet::new();
+    let mut by_provider: BTreeMap<String, Vec<(i64, String)>> = BTreeMap::new();
+    for Due { id, provider, due_ms } in due {
+        if seen.insert(id.clone()) {
+            by_provider.entry(provider).or_default().push((due_ms, id));
+        }
+    }
+    let mut jobs: Vec<(String, i64, Vec<String>)> = Vec::new();
+    for (provider, mut due) in by_provider {
+        due.sort();
+        let mut began_ms = i64::MIN;
+        for (due_ms, id) in due {
+            match jobs.last_mut() {
+                Some((of, last_ms, ids))
+                    if *of == provider && ids.len() < MOST && due_ms - began_ms <= TOGETHER_MS =>
+                {
+                    *last_ms = due_ms;
+                    ids.push(id);
+                }
+                _ => {
+                    began_ms = due_ms;
+                    jobs.push((provider.clone(), due_ms, vec![id]));
+                }
+            }
+        }
+    }
+    jobs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn due(id: &str, provider: &str, due_ms: i64) -> Due {
+        Due { id: id.to_owned(), provider: provider.to_owned(), due_ms }
+    }
+
+    #[test]
+    fn a_job_is_of_one_provider_and_of_one_moment_and_of_each_connection_once() {
+        let all = vec![
+            due("b", "square", 4_000),
+            due("a", "square", 0),
+            due("c", "stripe", 0),
+            due("d", "square", 5_001),
+            due("a", "square", 0),
+        ];
+        let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
+        let wanted = [
+            ("square".to_owned(), 4_000, ids(&["a", "b"])),
+            ("square".to_owned(), 5_001, ids(&["d"])),
+            ("stripe".to_owned(), 0, ids(&["c"])),
+        ];
+        assert_eq!(jobs(all), wanted);
+    }
+
+    #[test]
+    fn no_job_is_of_more_than_twenty() {
+        let all: Vec<_> = (0..45).map(|nth| due(&format!("{nth:02}"), "square", nth)).collect();
+        let sizes: Vec<_> = jobs(all).iter().map(|(_, _, ids)| ids.len()).collect();
+        assert_eq!(sizes, [20, 20, 5]);
+    }
+
+    #[test]
+    fn a_job_is_read_as_it_was_sent_and_nothing_else_is() {
+        let job = Job::new(vec!["harbour-square".into()], Why::ByHand);
+        let sent = job.outgoing("square", Duration::ZERO);
+        assert_eq!(Job::read(&sent.body), Some(job));
+        assert_eq!(sent.body, r#"{"v":1,"ids":["harbour-square"],"why":"by_hand"}"#);
+        for other in ["", "{}", r#"{"v":2,"ids":[],"why":"due"}"#] {
+            assert_eq!(Job::read(other), None);
+        }
+    }
+}
