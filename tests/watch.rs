@@ -9,4 +9,5 @@ mod watch {
     mod place;
     mod scenarios;
     mod schedule;
+    mod tokens;
 }

@@ -1,10 +1,12 @@
 //! The checks function: a batch of jobs in, the ids of those that must come again out. And the scheduler's, which sends them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
 use serde::{Deserialize, Serialize};
 use tillwatch_workflows::agenda::Job;
+use tillwatch_workflows::tokens::TokenRoster;
 use tillwatch_workflows::watch::{Roster, Watch, WatchError};
 use tokio::task::JoinSet;
 
@@ -21,6 +23,8 @@ pub struct Tick {
 pub struct Scheduled {
     /// Connections that fall due before the next call.
     pub due: usize,
+    /// Tokens that are looked at before the next call.
+    pub refreshes: usize,
     /// Connections that were missed and are watched from now on.
     pub missed: usize,
 }
@@ -53,11 +57,14 @@ pub async fn handle(watch: &Arc<Watch>, event: SqsEvent) -> SqsBatchResponse {
             });
         }
     }
-    let mut failed: Vec<String> = work.join_all().await.into_iter().flatten().collect();
-    failed.sort();
-    failed.dedup();
+    failed(work.join_all().await.into_iter().flatten())
+}
+
+/// The answer that names the messages that must come again.
+pub(crate) fn failed(ids: impl Iterator<Item = String>) -> SqsBatchResponse {
+    let ids: BTreeSet<String> = ids.collect();
     let mut answer = SqsBatchResponse::default();
-    answer.batch_item_failures = failed
+    answer.batch_item_failures = ids
         .into_iter()
         .map(|id| {
             let mut failure = BatchItemFailure::default();
@@ -68,13 +75,14 @@ pub async fn handle(watch: &Arc<Watch>, event: SqsEvent) -> SqsBatchResponse {
     answer
 }
 
-/// Sends what falls due and looks at how all do; and, where it `sweeps`, has watched what was missed.
-pub async fn schedule(roster: &Roster, sweeps: bool) -> Result<Scheduled, WatchError> {
-    let missed = if sweeps { roster.sweep().await? } else { 0 };
+/// Sends what falls due and looks at how all do; and, where it `sweeps`, has looked after what was missed.
+pub async fn schedule(roster: &Roster, tokens: &TokenRoster, sweeps: bool) -> Result<Scheduled, WatchError> {
+    let missed = if sweeps { roster.sweep(tokens).await? } else { 0 };
     let due = roster.agenda.send_due().await?;
+    let refreshes = tokens.agenda.send_due().await?;
     if missed > 0 {
         tracing::info!(missed, "connections that nobody had watched are watched from now on");
     }
     roster.surveyed_anew().await?;
-    Ok(Scheduled { due, missed })
+    Ok(Scheduled { due, refreshes, missed })
 }

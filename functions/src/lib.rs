@@ -5,6 +5,7 @@ pub mod checks;
 pub mod console;
 pub mod jobs;
 pub mod processor;
+pub mod refreshes;
 pub mod rollup;
 pub mod start;
 pub mod subscriptions;

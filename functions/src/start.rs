@@ -31,6 +31,7 @@ use tillwatch_workflows::replay::{Receivers, Replays};
 use tillwatch_workflows::routing::Routing;
 use tillwatch_workflows::signing::SettingsCache;
 use tillwatch_workflows::subscriptions::Keeper;
+use tillwatch_workflows::tokens::{Refresher, TokenRoster};
 use tillwatch_workflows::watch::{EVERY, REFERENCES, Reach, Roster, Surveys, Watch};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -163,6 +164,7 @@ pub fn console() -> Result<(), Error> {
             clock: Arc::clone(&clock),
             operators: Operators::new(Arc::clone(&secrets), environment.secret()?),
             watch: Arc::new(watch(environment, &config, configuration.clone(), Arc::clone(&outbound))?),
+            tokens: Arc::new(token_roster(environment, &config)?),
             subscriptions: Arc::new(keeper(environment, configuration.clone(), outbound)?),
             configuration,
             routing: None,
@@ -198,10 +200,10 @@ pub fn scheduler() -> Result<(), Error> {
     log(environment)?;
     block_on(async {
         let config = aws::from_environment(Patience::WORKER)?;
-        let roster = roster(environment, &config)?;
-        let roster = &roster;
+        let (roster, tokens) = (roster(environment, &config)?, token_roster(environment, &config)?);
+        let (roster, tokens) = (&roster, &tokens);
         lambda_runtime::run(service_fn(|event: LambdaEvent<crate::checks::Tick>| async move {
-            crate::checks::schedule(roster, event.payload.sweep).await.map_err(Error::from)
+            crate::checks::schedule(roster, tokens, event.payload.sweep).await.map_err(Error::from)
         }))
         .await
     })
@@ -220,6 +222,37 @@ pub fn checks() -> Result<(), Error> {
         let watch = &watch;
         lambda_runtime::run(service_fn(|event: LambdaEvent<SqsEvent>| async move {
             Ok::<_, Error>(crate::checks::handle(watch, event.payload).await)
+        }))
+        .await
+    })
+}
+
+/// The refreshes function.
+pub fn refreshes() -> Result<(), Error> {
+    let environment = Environment;
+    log(environment)?;
+    block_on(async {
+        let config = aws::from_environment(Patience::WORKER)?;
+        let secrets: Arc<dyn Secrets> = Arc::new(SecretsManager::new(&config));
+        let configuration = configurator(environment, &config, &secrets).await?;
+        let outbound = outbound(environment, Limits::default().whole)?;
+        let refresher = Arc::new(Refresher {
+            roster: Arc::new(token_roster(environment, &config)?),
+            credentials: Credentials::new(configuration.clone()),
+            configuration,
+            doing: Watched::new(
+                &config,
+                Of::Health,
+                environment.connections_table()?,
+                environment.figures_table()?,
+            ),
+            outbound,
+            clock: Arc::new(SystemClock),
+            metrics: Arc::new(Metrics::stdout(&environment.stage())),
+        });
+        let refresher = &refresher;
+        lambda_runtime::run(service_fn(|event: LambdaEvent<SqsEvent>| async move {
+            Ok::<_, Error>(crate::refreshes::handle(refresher, event.payload).await)
         }))
         .await
     })
@@ -303,6 +336,11 @@ fn roster(environment: Environment, config: &aws::SdkConfig) -> Result<Roster, E
         clock: Arc::new(SystemClock),
         every: environment.check_every()?.unwrap_or(EVERY),
     })
+}
+
+fn token_roster(environment: Environment, config: &aws::SdkConfig) -> Result<TokenRoster, Error> {
+    let agenda = agenda(environment, config, Of::Tokens, environment.refreshes_queue_url()?)?;
+    Ok(TokenRoster { agenda })
 }
 
 fn agenda(

@@ -205,6 +205,7 @@ impl World {
                 port: storage.dead_letters,
             }),
             checks: Arc::new(Faulty::<dyn Polled> { faults: faults.clone(), port: storage.checks }),
+            refreshes: Arc::new(Faulty::<dyn Polled> { faults: faults.clone(), port: storage.refreshes }),
             payloads: Arc::new(Faulty::<dyn Payloads> { faults: faults.clone(), port: payloads }),
             secrets: Arc::new(Faulty::<dyn Secrets> { faults, port: secrets }),
             webhook_vault,
@@ -319,10 +320,12 @@ impl World {
         next
     }
 
-    /// Sends the checks that fall due and makes them, until none is left; how many connections were sent.
+    /// Sends the checks and refreshes that fall due and makes them, until none is left; how many connections were sent to be
+    /// checked.
     pub async fn watch(&self) -> usize {
         let due = self.meant(self.stack().schedule_checks(false).await).unwrap_or(0);
         while let Some(1..) = self.meant(self.stack().check_batch().await) {}
+        while let Some(1..) = self.meant(self.stack().refresh_batch().await) {}
         due
     }
 

@@ -27,11 +27,9 @@ async fn lived(is_broken: bool, plan: &[(Step, Fault)]) -> (Place, Vec<String>, 
         }
         // What is kept of the first rounds is what the others are like.
         if turn == 6 {
-            // One shard of what is due is like the others.
-            let is_another =
-                |step: &Step| step.name.starts_with("table.Query") && step.name != "table.Query 0";
+            // What comes again is like what came first.
             steps = place.world.faults.steps();
-            steps.retain(|step| !is_another(step) && step.time == 1);
+            steps.retain(|step| step.time == 1);
         }
     }
     place.world.faults.spare();
@@ -71,7 +69,7 @@ async fn whatever_goes_wrong_here_a_provider_that_is_down_is_said_to_be() {
 }
 
 /// A call of the table that fails once is made again by who makes it.
-fn matters(fault: Fault, step: &Step) -> bool {
+pub(super) fn matters(fault: Fault, step: &Step) -> bool {
     let fails_once = matches!(fault, Fault::FailsBefore | Fault::FailsAfter);
     fault.is_of(step) && !(fails_once && step.name.starts_with("table."))
 }

@@ -16,7 +16,7 @@ use crate::embedded::table::{EmbeddedTable, TableError};
 use crate::embedded::{DataFolder, Now};
 use crate::stack::{
     CHECKS_QUEUE, CONNECTIONS_TABLE, DEAD_LETTER_QUEUE, EVENTS_QUEUE, FIGURES_TABLE, MAIN_TABLE, Polled,
-    Received, Tailed,
+    REFRESHES_QUEUE, Received, Tailed,
 };
 
 /// After how many receptions without an outcome a message is a dead letter; as in the template. High, for the processor
@@ -37,6 +37,8 @@ pub struct Storage {
     pub dead_letters: Arc<dyn Polled>,
     /// The queue of checks.
     pub checks: Arc<dyn Polled>,
+    /// The queue of refreshes.
+    pub refreshes: Arc<dyn Polled>,
     /// The tables once more, for deleting what has expired, which DynamoDB does by itself.
     pub expiring: EmbeddedTable,
 }
@@ -72,6 +74,7 @@ pub struct Queues {
     events: SqliteQueue,
     dead_letters: SqliteQueue,
     checks: SqliteQueue,
+    refreshes: SqliteQueue,
 }
 
 impl Queues {
@@ -82,13 +85,16 @@ impl Queues {
             Rules { name: EVENTS_QUEUE, dead_letters },
             Rules { name: DEAD_LETTER_QUEUE, dead_letters: None },
             Rules { name: CHECKS_QUEUE, dead_letters: None },
+            Rules { name: REFRESHES_QUEUE, dead_letters: None },
         ];
-        let [events, dead_letters, checks] = SqliteQueue::open(&folder.file("queue.db"), rules, now)?;
+        let [events, dead_letters, checks, refreshes] =
+            SqliteQueue::open(&folder.file("queue.db"), rules, now)?;
         // The folder is this process' alone, so nobody else has received anything.
         events.release().await?;
         dead_letters.release().await?;
         checks.release().await?;
-        Ok(Self { events, dead_letters, checks })
+        refreshes.release().await?;
+        Ok(Self { events, dead_letters, checks, refreshes })
     }
 }
 
@@ -106,6 +112,7 @@ impl Storage {
             events: Arc::new(queues.events),
             dead_letters: Arc::new(queues.dead_letters),
             checks: Arc::new(queues.checks),
+            refreshes: Arc::new(queues.refreshes),
         })
     }
 }

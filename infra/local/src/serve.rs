@@ -58,6 +58,8 @@ pub struct Arguments {
 const POLLERS: usize = 4;
 /// Jobs of checks that are made at the same time, each of up to twenty connections.
 const CHECKERS: usize = 16;
+/// Jobs of refreshes that are done at the same time.
+const REFRESHERS: usize = 4;
 /// How nice processing is to receiving, of 19.
 const GIVES_WAY: i32 = 10;
 
@@ -230,6 +232,7 @@ fn background(
             events: storage.events,
             dead_letters: storage.dead_letters,
             checks: storage.checks,
+            refreshes: storage.refreshes,
             payloads: Arc::new(payloads.clone()),
             secrets,
             webhook_vault,
@@ -250,6 +253,9 @@ fn background(
         running.spawn(loops::replay(Arc::clone(&stack), stopping.clone()));
         for _ in 0..CHECKERS {
             running.spawn(loops::check(Arc::clone(&stack), stopping.clone()));
+        }
+        for _ in 0..REFRESHERS {
+            running.spawn(loops::refresh(Arc::clone(&stack), stopping.clone()));
         }
         running.spawn(loops::schedule_checks(Arc::clone(&stack), stopping.clone()));
         running.spawn(loops::beat(Arc::clone(&stack), stopping.clone()));

@@ -23,7 +23,7 @@ use tillwatch_domain::Cause;
 use tillwatch_domain::retry::RetryPolicy;
 use tillwatch_functions::processor::{Handler, Source};
 use tillwatch_functions::webhook::{HttpContext, RequestContext, WebhookAnswer, WebhookEvent};
-use tillwatch_functions::{checks, console, rollup, subscriptions, webhook};
+use tillwatch_functions::{checks, console, refreshes, rollup, subscriptions, webhook};
 use tillwatch_platform::clock::Clock;
 use tillwatch_platform::connections::{Connections, Unknown};
 use tillwatch_platform::metrics::Metrics;
@@ -47,6 +47,7 @@ use tillwatch_workflows::replay::{Receivers, Replays};
 use tillwatch_workflows::routing::Routing;
 use tillwatch_workflows::signing::SettingsCache;
 use tillwatch_workflows::subscriptions::Keeper;
+use tillwatch_workflows::tokens::{Refresher, TokenRoster};
 use tillwatch_workflows::watch::{Reach, Roster, Surveys, Watch, WatchError};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -61,6 +62,8 @@ pub const CONNECTIONS_TABLE: &str = "tillwatch-connections";
 pub const EVENTS_QUEUE: &str = "events";
 /// The name of the queue of checks.
 pub const CHECKS_QUEUE: &str = "checks";
+/// The name of the queue of refreshes.
+pub const REFRESHES_QUEUE: &str = "refreshes";
 /// The name of the queue of dead letters.
 pub const DEAD_LETTER_QUEUE: &str = "dead-letters";
 /// Messages that are handed to the processor at once, as the template's event source does.
@@ -69,10 +72,10 @@ pub const BATCH: usize = 10;
 pub const PROCESSOR_TIMEOUT: Duration = Duration::from_secs(30);
 /// More messages than that wait only when processing is behind: one machine works on few at a time.
 const FEW_WAIT: u64 = 20;
-/// Jobs of checks that are handed over at once, as in the template.
-const CHECKS_BATCH: usize = 1;
-/// How long a job of checks stays invisible, as in the template: it is made again if it does not end.
-const CHECKS_VISIBILITY: Duration = Duration::from_mins(3);
+/// Jobs of checks or refreshes that are handed over at once, as in the template.
+const JOBS_BATCH: usize = 1;
+/// How long a job stays invisible: it is done again if it does not end.
+const JOBS_VISIBILITY: Duration = Duration::from_mins(3);
 /// How long a received message stays invisible: six times as long, as AWS advises.
 pub const VISIBILITY: Duration = Duration::from_mins(3);
 
@@ -129,6 +132,8 @@ pub struct Ports {
     pub dead_letters: Arc<dyn Polled>,
     /// The queue of checks.
     pub checks: Arc<dyn Polled>,
+    /// The queue of refreshes.
+    pub refreshes: Arc<dyn Polled>,
     /// Payloads too large for the table.
     pub payloads: Arc<dyn Payloads>,
     /// The providers' settings and the operators' tokens.
@@ -163,6 +168,7 @@ pub struct Stack {
     replays: Arc<Replays>,
     subscriptions: Arc<Keeper>,
     watch: Arc<Watch>,
+    refresher: Arc<Refresher>,
     routing: Arc<Routing>,
 }
 
@@ -216,6 +222,7 @@ impl Stack {
         };
         let outbound = Arc::new(Outbound::new(ports.outbound));
         let watch = Arc::new(watch(&ports, &configuration, &outbound));
+        let refresher = Arc::new(refresher(&ports, &configuration, &outbound));
         let keeper = Arc::new(Keeper {
             configuration: configuration.clone(),
             outbound,
@@ -236,6 +243,7 @@ impl Stack {
             configuration,
             subscriptions: Arc::clone(&keeper),
             watch: Arc::clone(&watch),
+            tokens: Arc::clone(&refresher.roster),
             routing: Some(Arc::clone(&routing)),
         };
         Self {
@@ -250,6 +258,7 @@ impl Stack {
             table,
             subscriptions: keeper,
             watch,
+            refresher,
             routing,
             ports,
         }
@@ -322,8 +331,7 @@ impl Stack {
         if batch.is_empty() {
             return Ok(0);
         }
-        let mut event = SqsEvent::default();
-        event.records = batch.iter().map(|received| message(received, name)).collect();
+        let event = batch_of(&batch, name);
         let answer = self.processor.handle(event, Instant::now() + PROCESSOR_TIMEOUT).await;
         done(queue, batch, answer).await
     }
@@ -376,19 +384,34 @@ impl Stack {
     pub async fn schedule_checks(&self, sweeps: bool) -> Result<usize, QueueError> {
         let failed =
             |error: WatchError| QueueError { action: "send what falls due", cause: error.to_string() };
-        Ok(checks::schedule(&self.watch.roster, sweeps).await.map_err(failed)?.due)
+        Ok(checks::schedule(&self.watch.roster, &self.refresher.roster, sweeps).await.map_err(failed)?.due)
     }
 
     /// Takes one job of the queue of checks, as the event source does; how many it was.
     pub async fn check_batch(&self) -> Result<usize, QueueError> {
         let queue = &self.ports.checks;
-        let batch = queue.receive(CHECKS_BATCH, CHECKS_VISIBILITY).await?;
+        let batch = queue.receive(JOBS_BATCH, JOBS_VISIBILITY).await?;
         if batch.is_empty() {
             return Ok(0);
         }
-        let mut event = SqsEvent::default();
-        event.records = batch.iter().map(|received| message(received, CHECKS_QUEUE)).collect();
+        let event = batch_of(&batch, CHECKS_QUEUE);
         done(queue, batch, checks::handle(&self.watch, event).await).await
+    }
+
+    /// The same of the queue of refreshes.
+    pub async fn refresh_batch(&self) -> Result<usize, QueueError> {
+        let queue = &self.ports.refreshes;
+        let batch = queue.receive(JOBS_BATCH, JOBS_VISIBILITY).await?;
+        if batch.is_empty() {
+            return Ok(0);
+        }
+        let event = batch_of(&batch, REFRESHES_QUEUE);
+        done(queue, batch, refreshes::handle(&self.refresher, event).await).await
+    }
+
+    /// What refreshes tokens.
+    pub fn refresher(&self) -> &Arc<Refresher> {
+        &self.refresher
     }
 
     /// The watch.
@@ -400,6 +423,13 @@ impl Stack {
     pub fn ports(&self) -> &Ports {
         &self.ports
     }
+}
+
+/// A batch as the event source hands it over.
+fn batch_of(batch: &[Received], queue: &str) -> SqsEvent {
+    let mut event = SqsEvent::default();
+    event.records = batch.iter().map(|received| message(received, queue)).collect();
+    event
 }
 
 /// Deletes those of a batch that did not fail, as the event source does; how many messages it was.
@@ -427,6 +457,19 @@ fn agenda(ports: &Ports, of: Of, jobs: &Arc<dyn Polled>) -> Agenda {
         jobs: jobs.clone(),
         clock: ports.clock.clone(),
         ahead: Duration::ZERO,
+    }
+}
+
+/// What refreshes tokens.
+fn refresher(ports: &Ports, configuration: &Configurator, outbound: &Arc<Outbound>) -> Refresher {
+    Refresher {
+        roster: Arc::new(TokenRoster { agenda: agenda(ports, Of::Tokens, &ports.refreshes) }),
+        configuration: configuration.clone(),
+        credentials: Credentials::new(configuration.clone()),
+        doing: agenda(ports, Of::Health, &ports.checks).watched,
+        outbound: Arc::clone(outbound),
+        clock: ports.clock.clone(),
+        metrics: ports.metrics.clone(),
     }
 }
 

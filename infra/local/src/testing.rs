@@ -61,6 +61,7 @@ pub(crate) async fn stack(path: &Path, secrets: Arc<dyn Secrets>) -> Arc<Stack> 
         events: storage.events,
         dead_letters: storage.dead_letters,
         checks: storage.checks,
+        refreshes: storage.refreshes,
         payloads: Arc::new(Folder::new(path.join("payloads"))),
         secrets,
         webhook_vault: Arc::clone(&vault),

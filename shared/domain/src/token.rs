@@ -135,6 +135,9 @@ pub struct Token {
     not_before_ms: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lease: Option<Lease>,
+    /// Whose lease ran out: what came of that one's call may still be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lost: Option<String>,
 }
 
 /// Why a worker may not refresh it now.
@@ -182,6 +185,10 @@ impl Token {
     /// When it is to be refreshed. `spread` is a number of the connection's own: what was had together is not refreshed
     /// together.
     pub fn due_ms(&self, grant: &Grant, spread: u32) -> i64 {
+        if self.failures > 0 {
+            // However long it still lives: whether it can be refreshed must be known before it ends.
+            return self.not_before_ms;
+        }
         let life = millis(UNTOLD_LIFE);
         let life = self.expires_ms.map_or(life, |end| (end - self.obtained_ms).max(0));
         // A fifth of its life, a quarter of an hour at least, and never more than half of it.
@@ -206,7 +213,7 @@ impl Token {
                 return Err(NotNow::Busy(lease.until_ms));
             }
             // Whoever had it has ended between its call and its write, or before both.
-            self.lease = None;
+            self.lost = self.lease.take().map(|lease| lease.owner);
             self.failed(Failure::Lost, None, grant, 0, now_ms);
         }
         if self.standing.needs_a_person() {
@@ -224,10 +231,18 @@ impl Token {
         self.lease.as_ref().is_some_and(|lease| lease.owner == owner)
     }
 
+    /// Whether this worker's lease is the last that there was, and nothing is known of what came of it.
+    pub fn awaits(&self, owner: &str) -> bool {
+        match &self.lease {
+            Some(lease) => lease.owner == owner,
+            None => self.lost.as_deref() == Some(owner),
+        }
+    }
+
     /// Notes what came of the call, and gives the lease back: to be written together with the new secrets, over what this
     /// worker wrote when it began. `jitter` is a random number.
     pub fn end(&mut self, outcome: Outcome, grant: &Grant, jitter: u32, now_ms: i64) {
-        self.lease = None;
+        (self.lease, self.lost) = (None, None);
         match outcome {
             Outcome::Refreshed { lives, refresh_lives } => {
                 let refresh_expires_ms = self.refresh_expires_ms;
@@ -300,6 +315,21 @@ mod tests {
     fn fails(token: &mut Token, failure: Failure, grant: &Grant, now_ms: i64) {
         token.begin("w", grant, false, now_ms).unwrap();
         token.end(Outcome::Failed { failure, retry_after: None }, grant, 999, now_ms);
+    }
+
+    #[test]
+    fn what_came_of_a_lease_that_ran_out_may_be_told_until_another_has_taken_its_place() {
+        let once = Grant { every: None, single_use: true, may_repeat: false };
+        let mut token = Token::obtained(0, None, None);
+        token.begin("a", &once, true, 0).unwrap();
+        assert!(token.awaits("a") && !token.awaits("b"));
+        assert_eq!(token.begin("b", &once, true, millis(LEASE)), Err(NotNow::NeedsAPerson));
+        assert!(token.awaits("a") && !token.awaits("b"));
+        let again = Grant { may_repeat: true, ..once };
+        let mut token = Token::obtained(0, None, None);
+        token.begin("a", &again, true, 0).unwrap();
+        token.begin("b", &again, true, millis(LEASE)).unwrap();
+        assert!(!token.awaits("a") && token.awaits("b"));
     }
 
     #[test]

@@ -77,6 +77,11 @@ impl Environment {
         required("TILLWATCH_CHECKS_QUEUE_URL")
     }
 
+    /// The URL of the queue of refreshes.
+    pub fn refreshes_queue_url(self) -> Result<String, ConfigError> {
+        required("TILLWATCH_REFRESHES_QUEUE_URL")
+    }
+
     /// The time between two checks of a connection; none: as by default.
     pub fn check_every(self) -> Result<Option<Duration>, ConfigError> {
         let name = "TILLWATCH_CHECK_SECONDS";

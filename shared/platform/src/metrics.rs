@@ -25,6 +25,8 @@ pub enum Metric {
     Checks,
     /// How long a check's slowest call took. Milliseconds.
     CheckTime,
+    /// Refreshes of tokens, by what came of them. Count.
+    Refreshes,
     /// The schedule's message came through the queue. Count, without dimensions.
     Heartbeat,
 }
@@ -38,6 +40,7 @@ impl Metric {
             Self::Subscriptions => "Subscriptions",
             Self::Checks => "Checks",
             Self::CheckTime => "CheckTime",
+            Self::Refreshes => "Refreshes",
             Self::Heartbeat => "Heartbeat",
         }
     }
@@ -162,7 +165,7 @@ impl Line<'_> {
             return vec![directive(&[], |_| true)];
         }
         let mut directives = vec![directive(&["provider", "outcome"], |_| true)];
-        let is_summed = |metric| matches!(metric, Metric::Events | Metric::Subscriptions);
+        let is_summed = |metric| matches!(metric, Metric::Events | Metric::Subscriptions | Metric::Refreshes);
         if self.values.iter().any(|(metric, _)| is_summed(*metric)) {
             directives.push(directive(&["outcome"], is_summed));
         }

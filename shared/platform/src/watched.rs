@@ -9,6 +9,7 @@
 //! In the index `listed` a document stands under `H#<shard>` or `T#<shard>` by the time at which it is due, so that one query finds what is
 //! due and another all there is. The time is part of the key: a check costs three write units, and its calls a fourth.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -21,8 +22,9 @@ use crate::table::item::{Reader, conditional, number, text};
 use crate::table::schema::{EXPIRES, LISTED_BY_KIND};
 use crate::table::{Item, TableError, Written};
 
-/// Over how many partitions of the index what falls due is spread: one of them takes a thousand write units a second.
-pub const SHARDS: u32 = 16;
+/// Over how many partitions of the index what falls due is spread: one of them takes a thousand write units a second. On one
+/// machine, where all is one file, one is enough.
+const SHARDS: u32 = 16;
 
 /// Due at no time: it is listed, and nothing falls due.
 pub const NEVER_MS: i64 = 9_999_999_999_999;
@@ -79,13 +81,10 @@ impl Of {
 #[derive(Debug, Clone)]
 pub struct Watched {
     of: Of,
+    shards: u32,
     client: Client,
     connections: String,
     figures: String,
-}
-
-fn shard(id: &str) -> u32 {
-    spread(id) % SHARDS
 }
 
 /// A number of this id's own, so that what was made together is not done together.
@@ -108,7 +107,17 @@ fn calls_key(id: &str, at_ms: i64) -> String {
 impl Watched {
     /// What is kept in the tables of these names.
     pub fn new(config: &aws_types::SdkConfig, of: Of, connections: String, figures: String) -> Self {
-        Self { of, client: Client::new(config), connections, figures }
+        Self { of, shards: SHARDS, client: Client::new(config), connections, figures }
+    }
+
+    /// The same where one partition is enough.
+    pub(crate) fn unspread(self) -> Self {
+        Self { shards: 1, ..self }
+    }
+
+    /// The shards that there are.
+    pub fn shards(&self) -> Range<u32> {
+        0..self.shards
     }
 
     fn key(&self, id: &str) -> String {
@@ -141,7 +150,7 @@ impl Watched {
             .item("d", text(json))
             .item("rv", number(over.unwrap_or(0) + 1))
             .item("pv", text(&new.provider))
-            .item("g1", text(self.listed_under(shard(&new.id))))
+            .item("g1", text(self.listed_under(spread(&new.id) % self.shards)))
             .item("g1s", text(format!("{}#{}", padded(new.due_ms), new.id)));
         let put = match over {
             None => put.condition_expression("attribute_not_exists(pk)"),
@@ -303,7 +312,7 @@ mod tests {
         let (mut shards, mut tenths) = (BTreeMap::new(), BTreeMap::new());
         for nth in 0..16_000 {
             let id = format!("harbour-{nth}-square");
-            *shards.entry(shard(&id)).or_insert(0) += 1;
+            *shards.entry(spread(&id) % SHARDS).or_insert(0) += 1;
             *tenths.entry(spread(&id) % 300 / 30).or_insert(0) += 1;
         }
         assert_eq!(shards.len(), 16);

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tillwatch_platform::clock::Clock;
 use tillwatch_platform::queue::{Outgoing, Queue, QueueError};
 use tillwatch_platform::table::TableError;
-use tillwatch_platform::watched::{Due, SHARDS, Watched};
+use tillwatch_platform::watched::{Due, NEVER_MS, Watched};
 
 /// What is so long overdue was sent and lost on its way: it is sent again …
 const OVERDUE: Duration = Duration::from_mins(10);
@@ -105,7 +105,7 @@ impl Agenda {
         }
         let mut due = Vec::new();
         for span in spans.into_iter().filter(|(after_ms, until_ms)| after_ms < until_ms) {
-            for shard in 0..SHARDS {
+            for shard in self.watched.shards() {
                 let mut next = None;
                 loop {
                     let (page, more) = self.watched.due(shard, span, next).await?;
@@ -129,6 +129,23 @@ impl Agenda {
             self.watched.set_sent_until(until_ms).await?;
         }
         Ok(count)
+    }
+
+    /// All whom it is for, and when each is due.
+    pub async fn listed(&self) -> Result<BTreeMap<String, i64>, AgendaError> {
+        let mut listed = BTreeMap::new();
+        for shard in self.watched.shards() {
+            let mut next = None;
+            loop {
+                let (page, more) = self.watched.due(shard, (-1, NEVER_MS), next).await?;
+                listed.extend(page.into_iter().map(|due| (due.id, due.due_ms)));
+                next = more;
+                if next.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(listed)
     }
 
     /// Sends these connections of a provider at once, because an operator asks for it.

@@ -16,4 +16,5 @@ pub mod rollup;
 pub mod routing;
 pub mod signing;
 pub mod subscriptions;
+pub mod tokens;
 pub mod watch;

@@ -74,12 +74,8 @@ impl Watched {
         connections: String,
         figures: String,
     ) -> Self {
-        Self::new(
-            &crate::aws::in_process(SharedHttpClient::new(InProcess(endpoint))),
-            of,
-            connections,
-            figures,
-        )
+        let config = crate::aws::in_process(SharedHttpClient::new(InProcess(endpoint)));
+        Self::new(&config, of, connections, figures).unspread()
     }
 }
 

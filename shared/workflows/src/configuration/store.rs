@@ -279,7 +279,7 @@ impl Configurator {
     async fn unopened(&self, provider: &str, id: &str) -> Result<Opened, Unconfigured> {
         let route = self.connections.own_route(provider, id).await?;
         let tokens = self.unopened_tokens(id).await?;
-        Ok(Opened { route, tokens, ..Opened::default() })
+        Ok(Opened { tokens, route, ..Opened::default() })
     }
 
     /// Writes a connection as it is to be.

@@ -69,7 +69,13 @@ impl OpenedTokens {
         }
     }
 
-    /// Whether they are sealed with the ring's newest key.
+    /// Takes the place of these by others, that were sealed elsewhere.
+    pub fn replace_by(&mut self, other: Self, state: Token) {
+        let kept = std::mem::take(&mut self.kept);
+        *self = Self { kept, state: Some(state), ..other };
+    }
+
+    /// As they are sealed.
     pub(super) fn sealed(&self) -> Option<&str> {
         self.kept.sealed.as_deref()
     }
@@ -84,6 +90,18 @@ impl Configurator {
     pub async fn tokens(&self, id: &str, now: Timestamp) -> Result<OpenedTokens, Unconfigured> {
         let kept = self.connections.sealed_tokens(id).await?;
         let Some(sealed) = &kept.sealed else { return Ok(OpenedTokens { kept, ..OpenedTokens::default() }) };
+        let opened = self.open_tokens(id, sealed, now).await?;
+        let state = kept.state.as_deref().and_then(|state| serde_json::from_str(state).ok());
+        Ok(OpenedTokens { state, kept, ..opened })
+    }
+
+    /// Opens what was sealed of a connection's tokens.
+    pub async fn open_tokens(
+        &self,
+        id: &str,
+        sealed: &str,
+        now: Timestamp,
+    ) -> Result<OpenedTokens, Unconfigured> {
         let text = self.token_vault.open_sealed(&tokens_for(id), sealed, now).await?;
         let all: Tokens = serde_json::from_str(text.expose_secret()).map_err(|_| VaultError::Damaged)?;
         let (mut tokens, mut said) = (Tokens::new(), BTreeMap::new());
@@ -93,8 +111,25 @@ impl Configurator {
                 None => tokens.insert(name, token),
             };
         }
-        let state = kept.state.as_deref().and_then(|state| serde_json::from_str(state).ok());
-        Ok(OpenedTokens { tokens, state, said, kept })
+        Ok(OpenedTokens { tokens, said, ..OpenedTokens::default() })
+    }
+
+    /// Seals tokens for a connection.
+    pub async fn seal_tokens(
+        &self,
+        id: &str,
+        tokens: &OpenedTokens,
+        now: Timestamp,
+    ) -> Result<String, Unconfigured> {
+        let plain: BTreeMap<_, _> = tokens
+            .tokens
+            .iter()
+            .map(|(name, token)| (name.clone(), token.expose_secret()))
+            .chain(tokens.said.iter().map(|(name, said)| (format!("{SAID}{name}"), said.expose_secret())))
+            .collect();
+        let plain = serde_json::to_string(&plain).unwrap_or_default();
+        let ring = self.token_vault.fresh_ring(now).await?;
+        Ok(ring.seal(&tokens_for(id), &plain.into()))
     }
 
     /// What is kept of tokens that can't be opened, to be written over.
@@ -111,15 +146,7 @@ impl Configurator {
         tokens: &OpenedTokens,
         now: Timestamp,
     ) -> Result<OpenedTokens, Unconfigured> {
-        let plain: BTreeMap<_, _> = tokens
-            .tokens
-            .iter()
-            .map(|(name, token)| (name.clone(), token.expose_secret()))
-            .chain(tokens.said.iter().map(|(name, said)| (format!("{SAID}{name}"), said.expose_secret())))
-            .collect();
-        let plain = serde_json::to_string(&plain).unwrap_or_default();
-        let ring = self.token_vault.fresh_ring(now).await?;
-        let sealed = ring.seal(&tokens_for(id), &plain.into());
+        let sealed = self.seal_tokens(id, tokens, now).await?;
         let sealed = (!tokens.tokens.is_empty()).then_some(sealed);
         let state = tokens.state.as_ref().and_then(|state| serde_json::to_string(state).ok());
         let new = (sealed.as_deref(), state.as_deref());

@@ -214,7 +214,7 @@ impl Console {
             if has_held && change.change != "created" {
                 self.changed(&connection).await?;
             } else {
-                self.watch.roster.enrol(&connection).await?;
+                self.look_after(&connection).await?;
             }
             providers.insert(connection.provider);
         }

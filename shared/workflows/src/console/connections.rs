@@ -359,7 +359,7 @@ impl Console {
     /// What hangs on a connection that was made or changed.
     pub(super) async fn changed(&self, connection: &Connection) -> Result<(), Problem> {
         self.forget().await;
-        self.watch.roster.enrol(connection).await?;
+        self.look_after(connection).await?;
         self.replays.start_for_connection(connection).await?;
         Ok(())
     }

@@ -14,6 +14,7 @@ mod pauses;
 mod records;
 mod replays;
 mod subscriptions;
+mod tokens;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -34,6 +35,7 @@ use crate::process::UNKNOWN_PROVIDER;
 use crate::replay::{ReplayError, Replays};
 use crate::routing::Routing;
 use crate::subscriptions::Keeper;
+use crate::tokens::TokenRoster;
 use crate::watch::Watch;
 
 pub use connections::{CheckView, ConnectionPage, ConnectionTest, ConnectionView, RingRotated};
@@ -46,6 +48,7 @@ pub use pauses::Paused;
 pub use records::{HistoryEntry, RecordView};
 pub use replays::{PlanView, ReplayList, ReplayRequest, ReplayView};
 pub use subscriptions::SubscriptionsPage;
+pub use tokens::{RefreshesAsked, TokenPage, TokenView};
 pub use watch::{
     BlameView, CallView, CallsPage, CheckMade, ChecksAsked, ConnectionHealth, ConnectionHealthDetail,
     ConnectionHealthPage, ProviderWatch, QuotaView, TroubleView, WatchView,
@@ -217,6 +220,8 @@ pub struct Console {
     pub subscriptions: Arc<Keeper>,
     /// What checks connections.
     pub watch: Arc<Watch>,
+    /// Whose tokens are refreshed.
+    pub tokens: Arc<TokenRoster>,
 }
 
 impl Console {
@@ -251,6 +256,7 @@ impl Console {
             Room::Pauses => self.pauses_route(&who, request, &segments, &query).await,
             Room::Replays => self.replays_route(&who, request, &segments, &query).await,
             Room::Subscriptions => self.subscriptions_route(&who, request, &segments, &query).await,
+            Room::Tokens => self.tokens_route(&who, request, &segments, &query).await,
             Room::Watch => self.watch_route(&who, request, &segments, &query).await,
         }
     }
@@ -324,6 +330,7 @@ enum Room {
     Pauses,
     Replays,
     Subscriptions,
+    Tokens,
     Watch,
 }
 
@@ -336,6 +343,7 @@ impl Room {
             _ if pauses::is_route(segments) => Some(Self::Pauses),
             _ if replays::is_route(segments) => Some(Self::Replays),
             _ if subscriptions::is_route(segments) => Some(Self::Subscriptions),
+            _ if tokens::is_route(segments) => Some(Self::Tokens),
             _ if watch::is_route(segments) => Some(Self::Watch),
             ["webhooks", "health"]
             | ["webhooks", "deliveries", _]

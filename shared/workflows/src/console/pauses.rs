@@ -60,7 +60,7 @@ impl Console {
     async fn pause_connection(&self, id: &str, pause: bool) -> Result<Paused, Problem> {
         let state = if pause { State::Paused } else { State::Enabled };
         let connection = self.with_state(id, state).await?;
-        self.watch.roster.enrol(&connection).await?;
+        self.look_after(&connection).await?;
         let started = if pause { vec![] } else { self.replays.start_for_connection(&connection).await? };
         Ok(Paused {
             provider: connection.provider,

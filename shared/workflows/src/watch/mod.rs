@@ -29,6 +29,7 @@ use tokio::sync::Mutex;
 use crate::agenda::{Agenda, AgendaError};
 use crate::configuration::Unconfigured;
 use crate::credentials::Credentials;
+use crate::tokens::TokensError;
 
 pub use check::Checked;
 pub use doing::{Doing, ToldOfToken};
@@ -52,6 +53,9 @@ pub enum WatchError {
     /// The table or the queue, where something was to be sent.
     #[error(transparent)]
     Agenda(#[from] AgendaError),
+    /// The tokens' side of it.
+    #[error(transparent)]
+    Tokens(#[from] TokensError),
     /// Where surveys are kept.
     #[error(transparent)]
     Payloads(#[from] PayloadError),

@@ -11,7 +11,7 @@ use tillwatch_domain::health::{Finding, Trouble, Verdict};
 use tillwatch_domain::score::{self, Facts};
 use tillwatch_domain::span;
 use tillwatch_platform::payloads::Payloads;
-use tillwatch_platform::watched::{Kept, SHARDS};
+use tillwatch_platform::watched::Kept;
 use tillwatch_providers::checks;
 use tokio::sync::Mutex;
 
@@ -291,7 +291,7 @@ impl Roster {
     }
 
     async fn survey(&self) -> Result<Survey, WatchError> {
-        let shards = (0..SHARDS).map(|shard| async move {
+        let shards = self.agenda.watched.shards().map(|shard| async move {
             let (mut all, mut next) = (Vec::new(), None);
             loop {
                 let (page, more) = self.agenda.watched.all::<Doing>(shard, next).await?;

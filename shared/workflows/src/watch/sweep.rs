@@ -1,57 +1,52 @@
 //! What is watched, brought in line with what is configured.
 
-use std::collections::BTreeMap;
-
 use tillwatch_domain::{Connection, State};
 use tillwatch_platform::connections::Kind;
-use tillwatch_platform::watched::SHARDS;
-use tillwatch_providers::ALL;
+use tillwatch_platform::watched::NEVER_MS;
+use tillwatch_providers::{ALL, checks, tokens};
 
-use super::{Doing, Roster, WatchError};
+use super::{Roster, WatchError};
+use crate::tokens::TokenRoster;
 
 /// How many documents are read at once.
 const PAGE: i32 = 200;
 
 impl Roster {
-    /// Has checked what is configured and was missed: made by an event, or by who ended before it was written down. How
-    /// many that were. What is configured no more goes with its next check.
-    pub async fn sweep(&self) -> Result<usize, WatchError> {
-        let mut watched = BTreeMap::new();
-        for shard in 0..SHARDS {
-            let mut next = None;
-            loop {
-                let (page, more) = self.agenda.watched.all::<Doing>(shard, next).await?;
-                watched.extend(page.into_iter().map(|kept| (kept.id, kept.document.state)));
-                next = more;
-                if next.is_none() {
-                    break;
-                }
-            }
-        }
+    /// Has looked after what is configured and was missed: made by an event, or by who ended before it was written down. How
+    /// many that were. What is configured no more goes with its next check, and what is not checked goes here.
+    pub async fn sweep(&self, token_roster: &TokenRoster) -> Result<usize, WatchError> {
+        let (mut watched, mut with_token) =
+            (self.agenda.listed().await?, token_roster.agenda.listed().await?);
         let mut missed = 0;
         for provider in ALL {
+            let (is_checked, is_refreshed) =
+                (checks::of(provider.name()).is_some(), tokens::of(provider.name()).is_some());
             let mut after = String::new();
             loop {
-                let (page, more) = self
-                    .connections
-                    .documents::<Connection>(Kind::Connection, provider.name(), &after, PAGE)
-                    .await?;
+                let connections = &self.connections;
+                let page =
+                    connections.documents::<Connection>(Kind::Connection, provider.name(), &after, PAGE);
+                let (page, more) = page.await?;
                 for connection in &page {
-                    if watched.get(&connection.id) != Some(&connection.state) {
+                    let is_asleep = watched.remove(&connection.id).map(|due_ms| due_ms == NEVER_MS);
+                    if is_checked && is_asleep != Some(connection.state != State::Enabled) {
                         self.enrol(connection).await?;
                         missed += 1;
                     }
-                    watched.remove(&connection.id);
+                    if with_token.remove(&connection.id).is_none() && is_refreshed {
+                        token_roster.enrol(connection).await?;
+                    }
                 }
                 let Some(last) = page.last().filter(|_| more) else { break };
                 after.clone_from(&last.id);
             }
         }
-        // Those that nobody checks would stay for ever.
-        for (id, _) in watched.into_iter().filter(|(_, state)| *state != State::Enabled) {
-            if self.connections.document::<Connection>(Kind::Connection, &id).await?.is_none() {
-                self.agenda.watched.delete(&id).await?;
-            }
+        // Those that nobody looks at would stay for ever.
+        for (id, _) in watched.into_iter().filter(|(_, due_ms)| *due_ms == NEVER_MS) {
+            self.agenda.watched.delete(&id).await?;
+        }
+        for (id, _) in with_token.into_iter().filter(|(_, due_ms)| *due_ms == NEVER_MS) {
+            token_roster.agenda.watched.delete(&id).await?;
         }
         Ok(missed)
     }

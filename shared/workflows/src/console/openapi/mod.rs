@@ -8,6 +8,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 mod connections;
 mod operating;
 mod subscriptions;
+mod tokens;
 mod watch;
 
 use super::{DeliveryDetail, DeliveryPage, Health, Problem, RecordView, Retried};
@@ -103,6 +104,7 @@ pub fn document() -> &'static str {
         document.merge(connections::Document::openapi());
         document.merge(operating::Document::openapi());
         document.merge(subscriptions::Document::openapi());
+        document.merge(tokens::Document::openapi());
         document.merge(watch::Document::openapi());
         document.to_pretty_json().unwrap_or_default()
     })

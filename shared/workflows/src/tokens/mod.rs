@@ -1,0 +1,112 @@
+//! Tokens, refreshed before they end, by one worker at a time, and none lost that a provider gave.
+//!
+//! The state that decides (`domain::token`) is written together with the sealed tokens, in one item: what is about to be used
+//! before it is, and what came of it with what came. Beside it stands what everyone may see (`standing.rs`), by the time at
+//! which the next refresh is due; it is derived, and whoever finds it behind brings it up.
+
+mod recovery;
+mod refresh;
+mod standing;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tillwatch_domain::Connection;
+use tillwatch_platform::clock::Clock;
+use tillwatch_platform::metrics::Metrics;
+use tillwatch_platform::outbound::Outbound;
+use tillwatch_platform::table::{TableError, Written};
+use tillwatch_platform::watched::{Kept, NEVER_MS, Watched, spread};
+
+use crate::agenda::{Agenda, AgendaError, millis};
+use crate::configuration::{Configurator, Unconfigured};
+use crate::credentials::Credentials;
+
+pub use recovery::Recovery;
+pub use refresh::Refreshed;
+pub use standing::TokenStanding;
+
+/// How often a document is read again because somebody else wrote it first.
+const CONTENTIONS: u32 = 5;
+/// The first look at a token comes when its first check has told of it, and within this of one another.
+const FIRST_LOOK: Duration = Duration::from_secs(20);
+const FIRST_WITHIN: u32 = 10_000;
+
+/// Why something of tokens could not be done. Ours, and tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum TokensError {
+    /// The table.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// The table or the queue, where something was to be sent.
+    #[error(transparent)]
+    Agenda(#[from] AgendaError),
+    /// A connection can't be read or written.
+    #[error(transparent)]
+    Unconfigured(#[from] Unconfigured),
+    /// Others kept writing the same.
+    #[error("how the token of {0} stands was written by others each of {CONTENTIONS} times")]
+    Contended(String),
+}
+
+/// Whose tokens are looked after, and when.
+pub struct TokenRoster {
+    /// How they stand, and the queue of refreshes.
+    pub agenda: Agenda,
+}
+
+/// What refreshes tokens.
+pub struct Refresher {
+    /// Whose.
+    pub roster: Arc<TokenRoster>,
+    /// Connections and their tokens.
+    pub configuration: Configurator,
+    /// What calls are made with.
+    pub credentials: Credentials,
+    /// How connections do: checks tell when a token ends.
+    pub doing: Watched,
+    /// The way out.
+    pub outbound: Arc<Outbound>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Where metrics go.
+    pub metrics: Arc<Metrics>,
+}
+
+impl TokenRoster {
+    /// Has a connection's token looked after, as it is now: it was made, changed or enabled.
+    pub async fn enrol(&self, connection: &Connection) -> Result<(), TokensError> {
+        if tillwatch_providers::tokens::of(&connection.provider).is_none() {
+            return Ok(());
+        }
+        let now = self.agenda.clock.now();
+        let due_ms = if standing::is_kept_alive(connection) {
+            millis(now, FIRST_LOOK) + i64::from(spread(&connection.id) % FIRST_WITHIN)
+        } else {
+            NEVER_MS
+        };
+        self.note(connection, due_ms, |_| {}).await
+    }
+
+    /// Writes down how a connection's token stands, and when it is looked at next.
+    async fn note(
+        &self,
+        connection: &Connection,
+        due_ms: i64,
+        change: impl Fn(&mut TokenStanding),
+    ) -> Result<(), TokensError> {
+        let Connection { id, provider, .. } = connection;
+        for _ in 0..CONTENTIONS {
+            let kept = self.agenda.watched.get::<TokenStanding>(id).await?;
+            let over = kept.as_ref().map(|kept| kept.revision);
+            let mut document = kept.map(|kept| kept.document).unwrap_or_default();
+            document.describe(connection);
+            change(&mut document);
+            let new = Kept { id: id.clone(), provider: provider.clone(), document, due_ms, revision: 0 };
+            if self.agenda.watched.put(&new, over).await? == Written::Yes {
+                return Ok(self.agenda.send_soon(provider, id, due_ms).await?);
+            }
+        }
+        Err(TokensError::Contended(id.clone()))
+    }
+}

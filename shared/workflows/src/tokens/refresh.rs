@@ -1,0 +1,365 @@
+//! One refresh, from its job to the new tokens.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use secrecy::ExposeSecret as _;
+use tillwatch_domain::Connection;
+use tillwatch_domain::token::{Failure, Grant, NotNow, Outcome, Standing, Token};
+use tillwatch_platform::connections::Kind;
+use tillwatch_platform::entropy;
+use tillwatch_platform::metrics::Metric;
+use tillwatch_platform::outbound::OutboundError;
+use tillwatch_platform::vault::VaultError;
+use tillwatch_platform::watched::{NEVER_MS, spread};
+use tillwatch_providers::checks::Subject;
+use tillwatch_providers::tokens::{self, Answered, Fresh, Refresh};
+
+use super::{Refresher, TokenStanding, TokensError, standing};
+use crate::agenda::{Why, millis};
+use crate::configuration::{OpenedTokens, Tokens, Unconfigured};
+use crate::credentials::{ask, own};
+use crate::watch::Doing;
+use crate::watch::probe::Called;
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refreshed {
+    /// There is a new token.
+    Done,
+    /// There is none, and it is tried again.
+    Failed(Failure),
+    /// It is not due, or another worker is at it.
+    NotNow,
+    /// Only a person can mend it.
+    NeedsAPerson,
+    /// Nobody refreshes it: it has no end, or is made by hand.
+    NotHere,
+    /// There is no such connection.
+    Gone,
+}
+
+/// A job may come a little before its time.
+const EARLY: Duration = Duration::from_secs(2);
+/// What can't be refreshed because a setting is missing is looked at so often; sooner, when it changes.
+const UNSET: Duration = Duration::from_hours(1);
+/// What nobody refreshes is looked at so often: it may have been given what it is refreshed with.
+const BY_HAND: Duration = Duration::from_hours(24);
+/// How often new tokens are tried to be kept before they go on the queue, and how long is waited in between. All of it ends
+/// before the lease does.
+const ATTEMPTS: u32 = 4;
+const BETWEEN: Duration = Duration::from_secs(1);
+/// How long what was asked is kept.
+const LOGGED: Duration = Duration::from_hours(14 * 24);
+
+impl Refresher {
+    /// Refreshes a connection's token, if that is due or asked for.
+    pub async fn refresh(&self, id: &str, why: Why) -> Result<Refreshed, TokensError> {
+        let connection = self.configuration.connections.document::<Connection>(Kind::Connection, id).await?;
+        let Some(connection) = connection.map(|stored| stored.document) else {
+            self.roster.agenda.watched.delete(id).await?;
+            return Ok(Refreshed::Gone);
+        };
+        let module = tokens::of(&connection.provider).filter(|_| standing::is_kept_alive(&connection));
+        let Some(module) = module else {
+            self.roster.note(&connection, NEVER_MS, |_| {}).await?;
+            return Ok(Refreshed::NotHere);
+        };
+        let now = self.clock.now();
+        let shared = self.credentials.shared(&connection.provider, now).await?;
+        let mut kept = match self.configuration.tokens(id, now).await {
+            Ok(kept) => kept,
+            Err(Unconfigured::Vault(error @ (VaultError::UnknownKey(_) | VaultError::Damaged))) => {
+                return self.not_here(&connection, UNSET, Some(error.to_string())).await;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let own = own(&connection, &kept.tokens);
+        let of = Subject { own: &own, shared: &shared };
+        let Refresh { grant, call } = match module.refresh(&of) {
+            Ok(Some(refresh)) => refresh,
+            Ok(None) => return self.not_here(&connection, BY_HAND, None).await,
+            Err(unset) => return self.not_here(&connection, UNSET, Some(unset.to_string())).await,
+        };
+
+        let mut state = match kept.state.clone() {
+            Some(state) => state,
+            None => self.first_seen(id, now).await?,
+        };
+        let due_ms = state.due_ms(&grant, spread(id));
+        if why == Why::Due && due_ms > millis(now, EARLY) {
+            return self.noted(&connection, &state, due_ms, Refreshed::NotNow).await;
+        }
+        let owner = hex::encode(entropy::bytes::<8>());
+        let begun = state.begin(&owner, &grant, why == Why::ByHand, now.as_millisecond());
+        let was_seen = kept.state.as_ref() == Some(&state);
+        kept.state = Some(state.clone());
+        if let Err(not_now) = begun {
+            // A lease that ran out has been noted.
+            if !was_seen && self.put(id, &kept).await?.is_none() {
+                return Ok(Refreshed::NotNow);
+            }
+            let (due_ms, what) = match not_now {
+                NotNow::Busy(until_ms) => (until_ms, Refreshed::NotNow),
+                NotNow::TooSoon(at_ms) => (at_ms, Refreshed::NotNow),
+                NotNow::NeedsAPerson => (NEVER_MS, Refreshed::NeedsAPerson),
+            };
+            return self.noted(&connection, &state, due_ms, what).await;
+        }
+        let Some(leased) = self.put(id, &kept).await? else { return Ok(Refreshed::NotNow) };
+
+        let asked = self.clock.now();
+        let answer = ask(&self.outbound, &connection.provider, &call).await;
+        let answered = match &answer {
+            Ok(response) => module.answered(&of, response, self.clock.now()),
+            Err(error) => Answered::Failed { failure: unanswered(error), code: None, retry_after: None },
+        };
+        let took = Duration::try_from(self.clock.now().duration_since(asked)).unwrap_or_default();
+        let called = Called {
+            endpoint: call.endpoint.to_owned(),
+            status: answer.as_ref().ok().map(|response| response.status),
+            took_ms: u32::try_from(took.as_millis()).unwrap_or(u32::MAX),
+            trouble: None,
+            code: code_of(&answered),
+            error: answer.err().map(|error| error.to_string()),
+        };
+        Box::pin(self.ended(&connection, &grant, &leased, (answered, called), &owner)).await
+    }
+
+    /// Keeps what came of the call.
+    async fn ended(
+        &self,
+        connection: &Connection,
+        grant: &Grant,
+        leased: &OpenedTokens,
+        (answered, called): (Answered, Called),
+        owner: &str,
+    ) -> Result<Refreshed, TokensError> {
+        let (id, now) = (connection.id.as_str(), self.clock.now());
+        let mut new = leased.clone();
+        let mut state = leased.state.clone().unwrap_or_default();
+        let jitter = u32::from_le_bytes(entropy::bytes());
+        let outcome = match answered {
+            Answered::Refreshed(fresh) => {
+                let Fresh { lives, refresh_lives, .. } = fresh;
+                new.refresh(named(fresh));
+                Outcome::Refreshed { lives, refresh_lives }
+            }
+            Answered::Failed { failure, retry_after, .. } => Outcome::Failed { failure, retry_after },
+        };
+        state.end(outcome, grant, jitter, now.as_millisecond());
+        new.state = Some(state.clone());
+        let what = match outcome {
+            Outcome::Refreshed { .. } => Refreshed::Done,
+            Outcome::Failed { .. } if state.standing.needs_a_person() => Refreshed::NeedsAPerson,
+            Outcome::Failed { failure, .. } => Refreshed::Failed(failure),
+        };
+        if !self.kept(id, leased, new, owner).await? {
+            // Somebody has given it other tokens meanwhile: of those this says nothing.
+            return Ok(Refreshed::NotNow);
+        }
+        self.tell(connection, &state, what, &called).await?;
+        let due_ms = if state.standing.needs_a_person() { NEVER_MS } else { state.due_ms(grant, spread(id)) };
+        let (tried_ms, code) = (now.as_millisecond(), called.code);
+        let change = |standing: &mut TokenStanding| {
+            standing.take(&state);
+            standing.tried_ms = Some(tried_ms);
+            standing.advice = None;
+            if what == Refreshed::Done {
+                standing.refreshed_ms = Some(tried_ms);
+            } else {
+                standing.code.clone_from(&code);
+            }
+        };
+        self.roster.note(connection, due_ms, change).await?;
+        Ok(what)
+    }
+
+    /// Writes what came of it. New tokens are tried to be kept again and again, and then put on the queue: nobody else has
+    /// them. Whether they are, or will be.
+    async fn kept(
+        &self,
+        id: &str,
+        leased: &OpenedTokens,
+        new: OpenedTokens,
+        owner: &str,
+    ) -> Result<bool, TokensError> {
+        let has_new = is_other(&leased.tokens, &new.tokens);
+        let mut over = new;
+        for attempt in 0..ATTEMPTS {
+            if attempt > 0 {
+                tokio::time::sleep(BETWEEN).await;
+            }
+            let Err(failed) = self.configuration.put_tokens(id, &over, self.clock.now()).await else {
+                return Ok(true);
+            };
+            if matches!(failed, Unconfigured::Contended) {
+                // Sealed anew, or the answer to an earlier attempt was lost; or somebody has given it others.
+                let Ok(present) = self.configuration.tokens(id, self.clock.now()).await else { continue };
+                if !is_other(&present.tokens, &over.tokens) && present.state == over.state {
+                    return Ok(true);
+                }
+                let is_awaited = present.state.as_ref().is_some_and(|state| state.awaits(owner));
+                if !is_awaited || is_other(&present.tokens, &leased.tokens) {
+                    return Ok(false);
+                }
+                let (state, fresh) = (over.state.clone().unwrap_or_default(), over);
+                over = present;
+                over.replace_by(fresh, state);
+                continue;
+            }
+            if !has_new {
+                return Err(failed.into());
+            }
+            tracing::error!(connection = id, error = %failed, "new tokens could not be kept yet");
+        }
+        if !has_new {
+            return Err(TokensError::Contended(id.to_owned()));
+        }
+        self.keep_for_later(id, &over, owner).await?;
+        tracing::error!(connection = id, "new tokens could not be kept and are on the queue, sealed");
+        Ok(true)
+    }
+
+    async fn put(&self, id: &str, tokens: &OpenedTokens) -> Result<Option<OpenedTokens>, TokensError> {
+        match self.configuration.put_tokens(id, tokens, self.clock.now()).await {
+            Ok(kept) => Ok(Some(kept)),
+            Err(Unconfigured::Contended) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A token of which nothing is known but what a check was told.
+    async fn first_seen(&self, id: &str, now: Timestamp) -> Result<Token, TokensError> {
+        let doing = self.doing.get::<Doing>(id).await?;
+        let told = doing.and_then(|doing| doing.document.token).and_then(|token| token.expires_ms);
+        let mut state = Token::obtained(now.as_millisecond(), None, None);
+        state.expires_ms = told;
+        Ok(state)
+    }
+
+    async fn noted(
+        &self,
+        connection: &Connection,
+        state: &Token,
+        due_ms: i64,
+        what: Refreshed,
+    ) -> Result<Refreshed, TokensError> {
+        let change = |standing: &mut TokenStanding| {
+            standing.take(state);
+            standing.advice = None;
+        };
+        self.roster.note(connection, due_ms, change).await?;
+        Ok(what)
+    }
+
+    /// Notes that nobody refreshes it, or why it can't be.
+    async fn not_here(
+        &self,
+        connection: &Connection,
+        every: Duration,
+        advice: Option<String>,
+    ) -> Result<Refreshed, TokensError> {
+        let told = self.doing.get::<Doing>(&connection.id).await?.and_then(|doing| doing.document.token);
+        let change = |standing: &mut TokenStanding| {
+            standing.refreshed_here = advice.is_some();
+            standing.standing = Standing::Active;
+            standing.expires_ms = told.and_then(|token| token.expires_ms);
+            standing.advice.clone_from(&advice);
+        };
+        self.roster.note(connection, millis(self.clock.now(), every), change).await?;
+        Ok(Refreshed::NotHere)
+    }
+
+    /// Says what came of it: in the log, the metrics and among the connection's calls.
+    async fn tell(
+        &self,
+        connection: &Connection,
+        state: &Token,
+        what: Refreshed,
+        called: &Called,
+    ) -> Result<(), TokensError> {
+        let Connection { id, provider, .. } = connection;
+        let outcome = match what {
+            Refreshed::Done => "refreshed",
+            Refreshed::NeedsAPerson => "needs_a_person",
+            _ => "failed",
+        };
+        let now = self.clock.now();
+        self.metrics.emit(now, provider, outcome, &[(Metric::Refreshes, vec![1])]);
+        let expires = state.expires_ms.and_then(|ends| Timestamp::from_millisecond(ends).ok());
+        let failure = state.failure.map(Failure::name);
+        let business = &connection.business;
+        if what == Refreshed::Done {
+            let expires = expires.map(tracing::field::display);
+            tracing::info!(connection = id, provider, business, expires, "a token was refreshed");
+        } else {
+            let (failures, code, standing) = (state.failures, &called.code, state.standing.name());
+            tracing::error!(
+                connection = id,
+                provider,
+                business,
+                failure,
+                failures,
+                code,
+                standing,
+                "a token could not be refreshed"
+            );
+        }
+        let watched = &self.roster.agenda.watched;
+        Ok(watched.log(id, now.as_millisecond(), &[called], LOGGED).await?)
+    }
+}
+
+/// What it means that there was no answer: whether the call may have been made.
+fn unanswered(error: &OutboundError) -> Failure {
+    match error {
+        OutboundError::BadUrl
+        | OutboundError::Plain(_)
+        | OutboundError::NotPublic(_)
+        | OutboundError::NotFound(_)
+        | OutboundError::NobodyListens(_)
+        | OutboundError::Certificate(_)
+        | OutboundError::NoClient(_) => Failure::NotMade,
+        OutboundError::Redirects(..) => Failure::Ours,
+        // A connection that is not made is told as unreachable, and so may be one that broke.
+        OutboundError::Unreachable(_)
+        | OutboundError::TimedOut(_)
+        | OutboundError::TooLarge(_)
+        | OutboundError::Broken(_) => Failure::Lost,
+    }
+}
+
+fn code_of(answered: &Answered) -> Option<String> {
+    match answered {
+        Answered::Refreshed(_) => None,
+        Answered::Failed { code, .. } => code.clone(),
+    }
+}
+
+/// New tokens under the names that connections have them by.
+fn named(fresh: Fresh) -> Tokens {
+    let access = ("access_token".to_owned(), fresh.access_token);
+    let refresh = fresh.refresh_token.map(|token| ("refresh_token".to_owned(), token));
+    [access].into_iter().chain(refresh).collect()
+}
+
+fn is_other(one: &Tokens, other: &Tokens) -> bool {
+    one.len() != other.len()
+        || one.iter().any(|(name, token)| {
+            other.get(name).is_none_or(|other| other.expose_secret() != token.expose_secret())
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_was_not_made_is_told_from_one_that_may_have_been() {
+        let host = || "api.example.com".to_owned();
+        assert_eq!(unanswered(&OutboundError::NobodyListens(host())), Failure::NotMade);
+        assert_eq!(unanswered(&OutboundError::TimedOut(host())), Failure::Lost);
+        assert_eq!(unanswered(&OutboundError::Broken(host())), Failure::Lost);
+    }
+}
