@@ -17,6 +17,7 @@ use tillwatch_tests::sender::{sample, signed};
 use tillwatch_tests::world::{World, settings};
 use tillwatch_workflows::envelope::Message;
 use tillwatch_workflows::subscriptions::Standing;
+use tillwatch_workflows::tokens::Refreshed;
 
 /// What the template calls the time at which a heartbeat is sent.
 const SCHEDULED: &str = "<aws.scheduler.scheduled-time>";
@@ -94,6 +95,10 @@ async fn metrics() -> BTreeSet<String> {
     // What a look at subscriptions may say of them: to find them so takes the providers.
     for standing in Standing::ALL {
         world.metrics.emit(world.now(), "square", standing.outcome(), &[(Metric::Subscriptions, vec![1])]);
+    }
+    // And what may come of a refresh.
+    for what in [Refreshed::Done, Refreshed::NeedsAPerson, Refreshed::Gone] {
+        world.metrics.emit(world.now(), "square", what.outcome(), &[(Metric::Refreshes, vec![1])]);
     }
     let lines = world.metrics.lines();
     lines.iter().flat_map(|line| described(&serde_json::from_str(line).expect("a line is JSON"))).collect()

@@ -26,6 +26,7 @@ mod status;
 mod subscriptions;
 mod summary;
 mod table;
+mod tokens;
 mod verify;
 
 use std::process::ExitCode;
@@ -44,6 +45,7 @@ pub use send::SendArgs;
 pub use show::ShowArgs;
 pub use status::StatusArgs;
 pub use subscriptions::SubscriptionsArgs;
+pub use tokens::TokensArgs;
 pub use verify::VerifyArgs;
 
 /// What an operator can do beside running a stack.
@@ -80,6 +82,8 @@ pub enum Command {
     Vault(VaultArgs),
     /// The webhook subscriptions at the providers: list, make, test and mend them
     Subscriptions(SubscriptionsArgs),
+    /// The connections' tokens: how they stand, and having them refreshed
+    Tokens(TokensArgs),
 }
 
 /// Runs a command to its end. What goes wrong is said on stderr, and the exit code is 1.
@@ -100,6 +104,7 @@ pub async fn run(command: Command) -> ExitCode {
         Command::Rotate(args) => rotate::run(&args).await,
         Command::Vault(args) => rotate::vault(&args).await,
         Command::Subscriptions(args) => subscriptions::run(&args).await,
+        Command::Tokens(args) => tokens::run(&args).await,
     };
     match done {
         Ok(code) => code,

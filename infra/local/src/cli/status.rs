@@ -242,7 +242,7 @@ fn time(value: &Value) -> Option<Timestamp> {
 }
 
 /// How long it is from then to then, in the unit that fits: `40 s`, `23 min`, `5 h`, `3 d`.
-fn span(from: Timestamp, to: Timestamp) -> String {
+pub(super) fn span(from: Timestamp, to: Timestamp) -> String {
     let seconds = to.duration_since(from).as_secs().max(0);
     match seconds {
         ..120 => format!("{seconds} s"),

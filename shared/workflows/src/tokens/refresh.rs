@@ -39,6 +39,17 @@ pub enum Refreshed {
     Gone,
 }
 
+impl Refreshed {
+    /// The metrics' outcome.
+    pub fn outcome(self) -> &'static str {
+        match self {
+            Self::Done => "refreshed",
+            Self::NeedsAPerson => "needs_a_person",
+            Self::Failed(_) | Self::NotNow | Self::NotHere | Self::Gone => "failed",
+        }
+    }
+}
+
 /// A job may come a little before its time.
 const EARLY: Duration = Duration::from_secs(2);
 /// What can't be refreshed because a setting is missing is looked at so often; sooner, when it changes.
@@ -280,13 +291,8 @@ impl Refresher {
         called: &Called,
     ) -> Result<(), TokensError> {
         let Connection { id, provider, .. } = connection;
-        let outcome = match what {
-            Refreshed::Done => "refreshed",
-            Refreshed::NeedsAPerson => "needs_a_person",
-            _ => "failed",
-        };
         let now = self.clock.now();
-        self.metrics.emit(now, provider, outcome, &[(Metric::Refreshes, vec![1])]);
+        self.metrics.emit(now, provider, what.outcome(), &[(Metric::Refreshes, vec![1])]);
         let expires = state.expires_ms.and_then(|ends| Timestamp::from_millisecond(ends).ok());
         let failure = state.failure.map(Failure::name);
         let business = &connection.business;
