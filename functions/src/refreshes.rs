@@ -8,7 +8,7 @@ use tillwatch_workflows::tokens::{Recovery, Refresher};
 use tokio::task::JoinSet;
 
 /// Looks at the tokens of a batch of jobs, all at the same time, and keeps those that could not be kept before. A job of
-/// which one could not be done comes again; what of it was done is not due then.
+/// which one could not be done comes again; what of it was done is not due then, or was tried since it was asked for.
 pub async fn handle(refresher: &Arc<Refresher>, event: SqsEvent) -> SqsBatchResponse {
     let mut work = JoinSet::new();
     for message in event.records {
@@ -33,7 +33,7 @@ pub async fn handle(refresher: &Arc<Refresher>, event: SqsEvent) -> SqsBatchResp
                 // A task of its own, so that a panic ends this refresh and nothing else.
                 let refresh = tokio::spawn({
                     let connection = connection.clone();
-                    async move { refresher.refresh(&connection, job.why).await }
+                    async move { refresher.refresh(&connection, job.why, job.asked_ms).await }
                 });
                 let error = match refresh.await {
                     Ok(Ok(_)) => return None,

@@ -54,6 +54,11 @@ impl FakeClock {
     pub fn pass(&self, span: Duration) {
         self.0.fetch_add(i64::try_from(span.as_millis()).unwrap(), Ordering::SeqCst);
     }
+
+    /// Is put back.
+    pub fn put_back(&self, span: Duration) {
+        self.0.fetch_sub(i64::try_from(span.as_millis()).unwrap(), Ordering::SeqCst);
+    }
 }
 
 /// Secrets that a test can change at their source.

@@ -142,5 +142,5 @@ async fn a_connections_base_url_does_not_get_the_applications_token() {
     said["base_url"] = setting.fake.base.clone().into();
     setting.configure(said).await;
     let told = problems(&setting, "ensure").await;
-    assert!(told[0].contains("can't be reached"), "{told:?}");
+    assert!(told[0].contains("127.0.0.1 takes no connection"), "{told:?}");
 }

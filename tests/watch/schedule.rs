@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use serde_json::json;
+use tillwatch::stack::{CONNECTIONS_TABLE, FIGURES_TABLE};
+use tillwatch_platform::watched::{Of, Watched};
+use tillwatch_workflows::agenda::Agenda;
 
 use super::place::Place;
 
@@ -88,4 +91,43 @@ async fn what_an_event_made_is_found_and_said_to_lack_what_it_is_asked_with() {
         (Some("unknown"), Some("misconfigured"))
     );
     assert!(one["trouble"]["detail"].as_str().unwrap().contains("`access_token`"), "{one}");
+}
+
+#[tokio::test]
+async fn a_clock_that_is_put_back_stops_nothing_for_long() {
+    let place = Place::with(&[("square", 3)]).await;
+    place.begin().await;
+    place.world.clock().put_back(Duration::from_hours(30));
+    place.providers["square"].server.calls();
+    place.world.stack().schedule_checks(true).await.unwrap();
+    place.world.watch_for(Duration::from_mins(1)).await;
+    assert_eq!(place.providers["square"].server.calls().len(), 3);
+    place.world.watch_for(INTERVAL * 3).await;
+    assert!((2..=4).contains(&(place.providers["square"].server.calls().len() / 3)));
+    assert_eq!(place.status("square-1").await, "up");
+}
+
+#[tokio::test]
+async fn where_the_schedule_comes_once_a_minute_what_is_lost_is_sent_again_too() {
+    let place = Place::with(&[("square", 1)]).await;
+    place.begin().await;
+    let ports = place.world.stack().ports();
+    let names = [CONNECTIONS_TABLE, FIGURES_TABLE].map(str::to_owned);
+    let [connections, figures] = names;
+    let agenda = Agenda {
+        watched: Watched::in_process(ports.table.clone(), Of::Health, connections, figures),
+        jobs: ports.checks.clone(),
+        clock: ports.clock.clone(),
+        ahead: Duration::from_mins(1),
+    };
+    let mut sent = Vec::new();
+    for minute in 0..60 {
+        place.world.pass(Duration::from_millis(60_003));
+        if agenda.send_due().await.unwrap() > 0 {
+            sent.push(minute);
+        }
+        // Nobody ever makes the check.
+    }
+    assert!((4..=6).contains(&sent.len()), "{sent:?}");
+    assert!(sent.windows(2).all(|pair| pair[1] - pair[0] <= 20), "{sent:?}");
 }

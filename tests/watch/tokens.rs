@@ -148,6 +148,47 @@ async fn a_token_is_refreshed_before_it_ends_again_and_again() {
 }
 
 #[tokio::test]
+async fn a_token_for_which_nobody_asks_is_refreshed_by_itself() {
+    let place = Place::new().await;
+    // When it ends is not told, so it is seen to at once; and then before its end.
+    place.minutes(3).await;
+    assert_eq!(place.family.lock().unwrap().generation, 1);
+    place.minutes(180).await;
+    let generation = place.family.lock().unwrap().generation;
+    assert!((4..=6).contains(&generation), "{generation}");
+    place.is_whole("three hours").await;
+}
+
+#[tokio::test]
+async fn what_is_said_beside_a_token_in_doubt_leaves_it_in_doubt() {
+    let place = Place::new().await;
+    place.server.behave(Manner::Silent);
+    place.refresh().await;
+    assert_eq!(place.token().await["state"], "ambiguous");
+    place.server.behave(Manner::Well);
+    place.configure("access-9", "refresh-0").await;
+    place.minutes(90).await;
+    assert_eq!(place.family.lock().unwrap().refreshes, 0);
+    assert_eq!(place.token().await["state"], "ambiguous");
+}
+
+#[tokio::test]
+async fn a_connection_that_was_never_made_leaves_no_token_in_doubt() {
+    let place = Place::new().await;
+    let mut all = serde_json::to_value(tillwatch_tests::world::settings("loyverse")).unwrap();
+    all["api"] = json!({"client_id": "application", "client_secret": "application-secret",
+        "token_url": "http://127.0.0.1:1/oauth/token"});
+    place.world.secrets.put("loyverse", Some(all));
+    place.minutes(3).await;
+    let token = place.token().await;
+    assert_eq!((&token["state"], &token["failure"]), (&"failing".into(), &"not_made".into()));
+    place.application("application-secret");
+    place.minutes(90).await;
+    place.is_whole("nobody was there").await;
+    assert_eq!(place.token().await["state"], "active");
+}
+
+#[tokio::test]
 async fn a_configuration_that_still_says_the_first_token_puts_back_nothing() {
     let place = Place::new().await;
     place.refresh().await;
@@ -163,7 +204,10 @@ async fn a_configuration_that_still_says_the_first_token_puts_back_nothing() {
 async fn a_refusal_is_believed_when_it_was_heard_three_times_and_then_a_person_is_asked_for() {
     let place = Place::new().await;
     place.family.lock().unwrap().generation = 7;
-    place.refresh().await;
+    // However often it is asked for within a minute.
+    for _ in 0..4 {
+        place.refresh().await;
+    }
     let token = place.token().await;
     assert_eq!((&token["state"], &token["failure"]), (&"failing".into(), &"refused".into()));
     place.minutes(30).await;
@@ -242,7 +286,7 @@ async fn lives_of_every_length_are_kept_up_with() {
 async fn two_workers_at_once_refresh_once() {
     let place = Place::new().await;
     let refresher = place.world.stack().refresher();
-    let refresh = || refresher.refresh(ID, tillwatch_workflows::agenda::Why::ByHand);
+    let refresh = || refresher.refresh(ID, tillwatch_workflows::agenda::Why::ByHand, None);
     let (one, two, three) = tokio::join!(refresh(), refresh(), refresh());
     let done = [one, two, three]
         .into_iter()
@@ -300,15 +344,15 @@ async fn wherever_a_worker_ends_no_family_is_taken_back_and_no_token_lost_in_sil
 async fn new_tokens_that_the_table_does_not_take_are_kept_when_it_does() {
     let place = Place::new().await;
     place.minutes(2).await;
+    let (before, refreshes) = (place.kept().await.1, place.family.lock().unwrap().refreshes);
     // The lease is taken, and then the table is away.
     let family = Arc::clone(&place.family);
-    place
-        .world
-        .faults
-        .down(move |step| step.starts_with("table.PutItem") && family.lock().unwrap().refreshes > 0);
+    let is_away =
+        move |step: &str| step.starts_with("table.PutItem") && family.lock().unwrap().refreshes > refreshes;
+    place.world.faults.down(is_away);
     place.world.do_with("POST", "/tokens/refresh", &json!({"connections": [ID]})).await;
     place.world.watch().await;
-    assert_eq!(place.kept().await.1, "refresh-0");
+    assert_eq!(place.kept().await.1, before);
     place.world.faults.up();
     place.minutes(10).await;
     place.is_whole("the table was away").await;

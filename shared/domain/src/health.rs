@@ -259,6 +259,8 @@ const POOR: usize = 3;
 const POOR_OF: usize = 5;
 /// So many changes between working and not among those remembered are flapping: it is degraded, whatever came last.
 const FLAPS: usize = 4;
+/// A check that is so much older than the last was made by another clock.
+const PUT_BACK_MS: i64 = 3_600_000;
 /// After so many intervals without a conclusive check nobody can tell.
 const STALE: u32 = 3;
 
@@ -314,8 +316,12 @@ impl Health {
 
     /// Takes in one more check. One that is not newer than the last was taken in already.
     pub fn take(&mut self, check: Check) -> Option<Turn> {
-        if self.checks.last().is_some_and(|last| last.at_ms >= check.at_ms) {
-            return None;
+        if let Some(last) = self.checks.last().filter(|last| last.at_ms >= check.at_ms) {
+            if last.at_ms - check.at_ms < PUT_BACK_MS {
+                return None;
+            }
+            // The clock was put back: what was found by the other one can't be put in order with this.
+            self.checks.clear();
         }
         self.checks.push(check);
         if self.checks.len() > REMEMBERED {

@@ -274,7 +274,10 @@ impl Token {
         };
         let wait = match failure {
             Failure::Refused => {
-                self.refusals += 1;
+                // One that was asked for before its time confirms nothing.
+                if self.refusals == 0 || now_ms >= self.not_before_ms {
+                    self.refusals += 1;
+                }
                 let seen = usize::try_from(self.refusals).unwrap_or(usize::MAX);
                 let wait = CONFIRMED_AFTER.get(seen - 1).copied();
                 if wait.is_none() {

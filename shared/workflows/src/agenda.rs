@@ -46,12 +46,20 @@ pub struct Job {
     pub ids: Vec<String>,
     /// Why.
     pub why: Why,
+    /// When an operator asked for it, Unix milliseconds: what was done since is not done again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_ms: Option<i64>,
 }
 
 impl Job {
-    /// For these, for that reason.
-    pub fn new(ids: Vec<String>, why: Why) -> Self {
-        Self { v: 1, ids, why }
+    /// For these, because they are due.
+    pub fn due(ids: Vec<String>) -> Self {
+        Self { v: 1, ids, why: Why::Due, asked_ms: None }
+    }
+
+    /// For these, because an operator asked for it then.
+    pub fn by_hand(ids: Vec<String>, asked_ms: i64) -> Self {
+        Self { v: 1, ids, why: Why::ByHand, asked_ms: Some(asked_ms) }
     }
 
     /// What a message says; none, if it is no job.
@@ -96,11 +104,13 @@ impl Agenda {
         let now = self.clock.now();
         let (until_ms, now_ms) = (millis(now, self.ahead), now.as_millisecond());
         let sent_until = self.watched.sent_until().await?.unwrap_or(-1);
-        // A clock that was put back has sent nothing of what is due now.
-        let sent_until = sent_until.min(until_ms);
+        // A clock that was put back says nothing of what was sent.
+        let was_put_back = sent_until > until_ms;
+        let sent_until = if was_put_back { -1 } else { sent_until };
         let mut spans = vec![(sent_until, until_ms)];
         let overdue_ms = now_ms - i64::try_from(OVERDUE.as_millis()).unwrap_or(i64::MAX);
-        if now_ms.div_euclid(LOOKS) != sent_until.div_euclid(LOOKS) && overdue_ms < sent_until {
+        let looked_ms = sent_until - (until_ms - now_ms);
+        if now_ms.div_euclid(LOOKS) != looked_ms.div_euclid(LOOKS) && overdue_ms < sent_until {
             spans.push((-1, overdue_ms));
         }
         let mut due = Vec::new();
@@ -120,12 +130,12 @@ impl Agenda {
         let count = due.len();
         let jobs = jobs(due);
         let sending = jobs.into_iter().map(|(provider, due_ms, ids)| {
-            let job = Job::new(ids, Why::Due).outgoing(&provider, wait(now, due_ms));
+            let job = Job::due(ids).outgoing(&provider, wait(now, due_ms));
             self.jobs.send(job)
         });
         stream::iter(sending).buffer_unordered(AT_ONCE).try_collect::<Vec<()>>().await?;
         // An empty span may be looked at again; each write of this costs a write of the disk on one machine.
-        if count > 0 || until_ms - sent_until >= 60_000 {
+        if count > 0 || was_put_back || until_ms - sent_until >= 60_000 {
             self.watched.set_sent_until(until_ms).await?;
         }
         Ok(count)
@@ -150,8 +160,9 @@ impl Agenda {
 
     /// Sends these connections of a provider at once, because an operator asks for it.
     pub async fn send(&self, provider: &str, ids: &[String]) -> Result<(), AgendaError> {
+        let now_ms = self.clock.now().as_millisecond();
         for ids in ids.chunks(MOST) {
-            self.jobs.send(Job::new(ids.to_vec(), Why::ByHand).outgoing(provider, Duration::ZERO)).await?;
+            self.jobs.send(Job::by_hand(ids.to_vec(), now_ms).outgoing(provider, Duration::ZERO)).await?;
         }
         Ok(())
     }
@@ -162,7 +173,7 @@ impl Agenda {
         if due_ms > millis(now, self.ahead) {
             return Ok(());
         }
-        let job = Job::new(vec![id.to_owned()], Why::Due);
+        let job = Job::due(vec![id.to_owned()]);
         Ok(self.jobs.send(job.outgoing(provider, wait(now, due_ms))).await?)
     }
 }
@@ -243,10 +254,10 @@ mod tests {
 
     #[test]
     fn a_job_is_read_as_it_was_sent_and_nothing_else_is() {
-        let job = Job::new(vec!["harbour-square".into()], Why::ByHand);
+        let job = Job::by_hand(vec!["harbour-square".into()], 1);
         let sent = job.outgoing("square", Duration::ZERO);
         assert_eq!(Job::read(&sent.body), Some(job));
-        assert_eq!(sent.body, r#"{"v":1,"ids":["harbour-square"],"why":"by_hand"}"#);
+        assert_eq!(sent.body, r#"{"v":1,"ids":["harbour-square"],"why":"by_hand","asked_ms":1}"#);
         for other in ["", "{}", r#"{"v":2,"ids":[],"why":"due"}"#] {
             assert_eq!(Job::read(other), None);
         }

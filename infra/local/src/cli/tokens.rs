@@ -119,18 +119,21 @@ async fn refresh(args: &RefreshArgs) -> Result<ExitCode, Error> {
             let tried = token["tried_at"].as_str().and_then(|at| at.parse::<Timestamp>().ok());
             tried.is_some_and(|tried| since.is_some_and(|since| tried >= since))
                 || token["needs_a_person"] == true
+                || token["advice"].is_string()
         };
         let tokens: Vec<Value> =
             page["tokens"].as_array().into_iter().flatten().filter(is_wanted).cloned().collect();
         let done = u64::try_from(tokens.iter().filter(is_done).count()).unwrap_or(0);
+        // Those that nobody refreshes are asked for in vain.
+        let all = u64::try_from(tokens.len()).unwrap_or(0).min(count);
         if done != told {
-            output::note(format_args!("{done} of {}", counted(count, "token")));
+            output::note(format_args!("{done} of {}", counted(all, "token")));
             told = done;
         }
-        let is_over = done >= count || began.elapsed() > PATIENCE;
+        let is_over = done >= all || began.elapsed() > PATIENCE;
         if is_over {
             table(&tokens)?;
-            let is_well = tokens.iter().all(|token| token["state"] == "active") && done >= count;
+            let is_well = tokens.iter().all(|token| token["state"] == "active") && done >= all;
             return Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         tokio::time::sleep(Duration::from_secs(1)).await;

@@ -275,10 +275,11 @@ fn failed(error: &reqwest::Error, host: &str) -> OutboundError {
         }
         source = cause.source();
     }
-    if error.is_timeout() {
-        OutboundError::TimedOut(host)
-    } else if error.is_connect() {
+    // Nothing was sent on a connection that was not made, in time or not.
+    if error.is_connect() {
         OutboundError::Unreachable(host)
+    } else if error.is_timeout() {
+        OutboundError::TimedOut(host)
     } else {
         OutboundError::Broken(host)
     }

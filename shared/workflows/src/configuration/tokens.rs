@@ -20,6 +20,11 @@ pub fn tokens_for(connection: &str) -> String {
 /// What comes before a token's name where it says what a configuration said.
 const SAID: &str = "said:";
 
+/// What a provider calls the token that calls are made with, and the one that it is refreshed with.
+pub const ACCESS: &str = "access_token";
+/// What a provider calls the token that it is refreshed with.
+pub const REFRESH: &str = "refresh_token";
+
 /// Tokens by name.
 pub type Tokens = BTreeMap<String, SecretString>;
 
@@ -49,13 +54,24 @@ impl OpenedTokens {
         new.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
-    /// Takes over what a configuration says anew. How their refreshing stood says nothing of these.
+    /// Takes over what a configuration says anew. How their refreshing stood says nothing of others than those that were
+    /// refreshed, and all of these.
     pub(super) fn say(&mut self, new: &BTreeMap<String, String>) {
         for (name, value) in new {
             self.tokens.insert(name.clone(), value.clone().into());
             self.said.remove(name);
         }
-        self.state = None;
+        let refreshed_with: &[&str] =
+            if self.tokens.contains_key(REFRESH) { &[REFRESH] } else { &[ACCESS, "api_key"] };
+        if refreshed_with.iter().any(|name| new.contains_key(*name)) {
+            self.state = None;
+        }
+    }
+
+    /// Those that are refreshed, and that they are refreshed with.
+    pub fn refreshed(&self) -> Tokens {
+        let is_one = |(name, _): &(&String, &SecretString)| [ACCESS, REFRESH].contains(&name.as_str());
+        self.tokens.iter().filter(is_one).map(|(name, token)| (name.clone(), token.clone())).collect()
     }
 
     /// Takes over tokens that a provider gave in the place of these.
@@ -67,12 +83,6 @@ impl OpenedTokens {
                 self.said.insert(name, digest(before.expose_secret()).into());
             }
         }
-    }
-
-    /// Takes the place of these by others, that were sealed elsewhere.
-    pub fn replace_by(&mut self, other: Self, state: Token) {
-        let kept = std::mem::take(&mut self.kept);
-        *self = Self { kept, state: Some(state), ..other };
     }
 
     /// As they are sealed.
@@ -128,7 +138,14 @@ impl Configurator {
             .chain(tokens.said.iter().map(|(name, said)| (format!("{SAID}{name}"), said.expose_secret())))
             .collect();
         let plain = serde_json::to_string(&plain).unwrap_or_default();
-        let ring = self.token_vault.fresh_ring(now).await?;
+        let ring = match self.token_vault.fresh_ring(now).await {
+            Ok(ring) => ring,
+            Err(error) => {
+                // What is known of the ring will do: new tokens must not be lost because it can't be read now.
+                tracing::warn!(%error, "the vault's ring can't be read anew");
+                self.token_vault.ring()
+            }
+        };
         Ok(ring.seal(&tokens_for(id), &plain.into()))
     }
 

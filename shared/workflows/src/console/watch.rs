@@ -340,19 +340,17 @@ impl Console {
             Some(names) => names.split(',').map(verdict).collect::<Result<_, _>>()?,
         };
         let survey = self.watch.roster.surveyed(OLDEST).await?;
-        let wanted = seen(&survey, who, query).filter(|row| {
+        // Where it went on is told by the connection: what comes after it in the order of now, whatever that one is now.
+        let mut is_before = query.get("cursor").is_some();
+        let rest = seen(&survey, who, query).skip_while(|row| {
+            let skip = is_before;
+            is_before &= query.get("cursor") != Some(row.id.as_str());
+            skip
+        });
+        let mut rest = rest.filter(|row| {
             row.provider == provider
                 && statuses.contains(&row.verdict)
                 && query.get("location").is_none_or(|location| row.location.as_deref() == Some(location))
-        });
-        // Where it went on is told by the connection: what comes after it in the order of now.
-        let mut rest = wanted.skip_while({
-            let mut is_before = query.get("cursor").is_some();
-            move |row| {
-                let skip = is_before;
-                is_before &= query.get("cursor") != Some(row.id.as_str());
-                skip
-            }
         });
         let page: Vec<_> = rest.by_ref().take(limit).collect();
         let more = rest.next().is_some();

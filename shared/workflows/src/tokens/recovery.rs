@@ -61,7 +61,8 @@ impl Refresher {
             return Ok(());
         }
         let kept = self.configuration.open_tokens(id, &recovery.sealed, now).await?;
-        tokens.replace_by(kept, recovery.state.clone());
+        tokens.refresh(kept.refreshed());
+        tokens.state = Some(recovery.state.clone());
         match self.configuration.put_tokens(id, &tokens, now).await {
             Ok(_) => {
                 tracing::warn!(connection = id, "tokens that could not be kept at once are kept now");

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use secrecy::ExposeSecret as _;
 use tillwatch_domain::Connection;
+use tillwatch_domain::health::Trouble;
 use tillwatch_domain::token::{Failure, Grant, NotNow, Outcome, Standing, Token};
 use tillwatch_platform::connections::Kind;
 use tillwatch_platform::entropy;
@@ -17,7 +18,7 @@ use tillwatch_providers::tokens::{self, Answered, Fresh, Refresh};
 
 use super::{Refresher, TokenStanding, TokensError, standing};
 use crate::agenda::{Why, millis};
-use crate::configuration::{OpenedTokens, Tokens, Unconfigured};
+use crate::configuration::{ACCESS, OpenedTokens, REFRESH, Tokens, Unconfigured};
 use crate::credentials::{ask, own};
 use crate::watch::Doing;
 use crate::watch::probe::Called;
@@ -54,7 +55,7 @@ impl Refreshed {
 const EARLY: Duration = Duration::from_secs(2);
 /// What can't be refreshed because a setting is missing is looked at so often; sooner, when it changes.
 const UNSET: Duration = Duration::from_hours(1);
-/// What nobody refreshes is looked at so often: it may have been given what it is refreshed with.
+/// What nobody here refreshes, or only a person can mend, is looked at so often: it may have been given what it takes.
 const BY_HAND: Duration = Duration::from_hours(24);
 /// How often new tokens are tried to be kept before they go on the queue, and how long is waited in between. All of it ends
 /// before the lease does.
@@ -65,7 +66,7 @@ const LOGGED: Duration = Duration::from_hours(14 * 24);
 
 impl Refresher {
     /// Refreshes a connection's token, if that is due or asked for.
-    pub async fn refresh(&self, id: &str, why: Why) -> Result<Refreshed, TokensError> {
+    pub async fn refresh(&self, id: &str, why: Why, asked_ms: Option<i64>) -> Result<Refreshed, TokensError> {
         let connection = self.configuration.connections.document::<Connection>(Kind::Connection, id).await?;
         let Some(connection) = connection.map(|stored| stored.document) else {
             self.roster.agenda.watched.delete(id).await?;
@@ -93,13 +94,29 @@ impl Refresher {
             Err(unset) => return self.not_here(&connection, UNSET, Some(unset.to_string())).await,
         };
 
+        let is_first = kept.state.is_none();
         let mut state = match kept.state.clone() {
             Some(state) => state,
             None => self.first_seen(id, now).await?,
         };
-        let due_ms = state.due_ms(&grant, spread(id));
+        let mut due_ms = state.due_ms(&grant, spread(id));
+        if is_first && state.expires_ms.is_none() {
+            // Nobody knows when it ends: a refresh tells.
+            due_ms = now.as_millisecond();
+        }
         if why == Why::Due && due_ms > millis(now, EARLY) {
+            if is_first {
+                // From now on it is known when it was seen.
+                kept.state = Some(state.clone());
+                self.put(id, &kept).await?;
+            }
             return self.noted(&connection, &state, due_ms, Refreshed::NotNow).await;
+        }
+        if let Some(asked_ms) = asked_ms {
+            let standing = self.roster.agenda.watched.get::<TokenStanding>(id).await?;
+            if standing.is_some_and(|standing| standing.document.tried_ms > Some(asked_ms)) {
+                return Ok(Refreshed::NotNow);
+            }
         }
         let owner = hex::encode(entropy::bytes::<8>());
         let begun = state.begin(&owner, &grant, why == Why::ByHand, now.as_millisecond());
@@ -107,17 +124,22 @@ impl Refresher {
         kept.state = Some(state.clone());
         if let Err(not_now) = begun {
             // A lease that ran out has been noted.
-            if !was_seen && self.put(id, &kept).await?.is_none() {
-                return Ok(Refreshed::NotNow);
+            if !was_seen {
+                if self.put(id, &kept).await?.is_none() {
+                    return Err(TokensError::Contended(id.to_owned()));
+                }
+                if state.standing.needs_a_person() {
+                    self.told_lost(&connection, &state);
+                }
             }
             let (due_ms, what) = match not_now {
                 NotNow::Busy(until_ms) => (until_ms, Refreshed::NotNow),
                 NotNow::TooSoon(at_ms) => (at_ms, Refreshed::NotNow),
-                NotNow::NeedsAPerson => (NEVER_MS, Refreshed::NeedsAPerson),
+                NotNow::NeedsAPerson => (millis(now, BY_HAND), Refreshed::NeedsAPerson),
             };
             return self.noted(&connection, &state, due_ms, what).await;
         }
-        let Some(leased) = self.put(id, &kept).await? else { return Ok(Refreshed::NotNow) };
+        let leased = self.leased(id, &kept, &owner).await?;
 
         let asked = self.clock.now();
         let answer = ask(&self.outbound, &connection.provider, &call).await;
@@ -130,7 +152,7 @@ impl Refresher {
             endpoint: call.endpoint.to_owned(),
             status: answer.as_ref().ok().map(|response| response.status),
             took_ms: u32::try_from(took.as_millis()).unwrap_or(u32::MAX),
-            trouble: None,
+            trouble: trouble_of(&answered),
             code: code_of(&answered),
             error: answer.err().map(|error| error.to_string()),
         };
@@ -147,30 +169,33 @@ impl Refresher {
         owner: &str,
     ) -> Result<Refreshed, TokensError> {
         let (id, now) = (connection.id.as_str(), self.clock.now());
-        let mut new = leased.clone();
+        let mut fresh_tokens = Tokens::new();
         let mut state = leased.state.clone().unwrap_or_default();
         let jitter = u32::from_le_bytes(entropy::bytes());
         let outcome = match answered {
             Answered::Refreshed(fresh) => {
                 let Fresh { lives, refresh_lives, .. } = fresh;
-                new.refresh(named(fresh));
+                fresh_tokens = named(fresh);
                 Outcome::Refreshed { lives, refresh_lives }
             }
             Answered::Failed { failure, retry_after, .. } => Outcome::Failed { failure, retry_after },
         };
         state.end(outcome, grant, jitter, now.as_millisecond());
-        new.state = Some(state.clone());
         let what = match outcome {
             Outcome::Refreshed { .. } => Refreshed::Done,
             Outcome::Failed { .. } if state.standing.needs_a_person() => Refreshed::NeedsAPerson,
             Outcome::Failed { failure, .. } => Refreshed::Failed(failure),
         };
-        if !self.kept(id, leased, new, owner).await? {
+        if !self.kept(id, leased, (&fresh_tokens, &state), owner).await? {
             // Somebody has given it other tokens meanwhile: of those this says nothing.
             return Ok(Refreshed::NotNow);
         }
         self.tell(connection, &state, what, &called).await?;
-        let due_ms = if state.standing.needs_a_person() { NEVER_MS } else { state.due_ms(grant, spread(id)) };
+        let due_ms = if state.standing.needs_a_person() {
+            millis(now, BY_HAND)
+        } else {
+            state.due_ms(grant, spread(id))
+        };
         let (tried_ms, code) = (now.as_millisecond(), called.code);
         let change = |standing: &mut TokenStanding| {
             standing.take(&state);
@@ -186,17 +211,38 @@ impl Refresher {
         Ok(what)
     }
 
-    /// Writes what came of it. New tokens are tried to be kept again and again, and then put on the queue: nobody else has
-    /// them. Whether they are, or will be.
+    /// Takes the lease. An answer that was lost is asked for again: whoever has the lease must make the call.
+    async fn leased(&self, id: &str, new: &OpenedTokens, owner: &str) -> Result<OpenedTokens, TokensError> {
+        let error = match self.configuration.put_tokens(id, new, self.clock.now()).await {
+            Ok(leased) => return Ok(leased),
+            Err(error) => error,
+        };
+        let present = self.configuration.tokens(id, self.clock.now()).await?;
+        if present.state.as_ref().is_some_and(|state| state.is_leased_by(owner)) {
+            return Ok(present);
+        }
+        match error {
+            Unconfigured::Contended => Err(TokensError::Contended(id.to_owned())),
+            error => Err(error.into()),
+        }
+    }
+
+    /// Writes what came of it, over and over within the lease. New tokens go on the queue when the first attempt fails, for
+    /// nobody else has them. Whether they are kept, or will be; not, if somebody has given it others meanwhile.
     async fn kept(
         &self,
         id: &str,
         leased: &OpenedTokens,
-        new: OpenedTokens,
+        (fresh, state): (&Tokens, &Token),
         owner: &str,
     ) -> Result<bool, TokensError> {
-        let has_new = is_other(&leased.tokens, &new.tokens);
-        let mut over = new;
+        let merged = |mut present: OpenedTokens| {
+            present.refresh(fresh.clone());
+            present.state = Some(state.clone());
+            present
+        };
+        let mut over = merged(leased.clone());
+        let (mut is_on_the_queue, mut last) = (false, TokensError::Contended(id.to_owned()));
         for attempt in 0..ATTEMPTS {
             if attempt > 0 {
                 tokio::time::sleep(BETWEEN).await;
@@ -207,29 +253,31 @@ impl Refresher {
             if matches!(failed, Unconfigured::Contended) {
                 // Sealed anew, or the answer to an earlier attempt was lost; or somebody has given it others.
                 let Ok(present) = self.configuration.tokens(id, self.clock.now()).await else { continue };
-                if !is_other(&present.tokens, &over.tokens) && present.state == over.state {
+                if present.state.as_ref() == Some(state) && !is_other(&present, &over) {
                     return Ok(true);
                 }
                 let is_awaited = present.state.as_ref().is_some_and(|state| state.awaits(owner));
-                if !is_awaited || is_other(&present.tokens, &leased.tokens) {
+                if !is_awaited || is_other(&present, leased) {
+                    tracing::warn!(connection = id, "it was given other tokens while its own were refreshed");
                     return Ok(false);
                 }
-                let (state, fresh) = (over.state.clone().unwrap_or_default(), over);
-                over = present;
-                over.replace_by(fresh, state);
+                over = merged(present);
                 continue;
             }
-            if !has_new {
-                return Err(failed.into());
+            tracing::error!(connection = id, error = %failed, "what came of a refresh could not be kept yet");
+            last = failed.into();
+            if !fresh.is_empty() && !is_on_the_queue {
+                match self.keep_for_later(id, &over, owner).await {
+                    Ok(()) => is_on_the_queue = true,
+                    Err(error) => tracing::error!(connection = id, %error, "nor put on the queue"),
+                }
             }
-            tracing::error!(connection = id, error = %failed, "new tokens could not be kept yet");
         }
-        if !has_new {
-            return Err(TokensError::Contended(id.to_owned()));
+        if is_on_the_queue {
+            tracing::error!(connection = id, "new tokens could not be kept and are on the queue, sealed");
+            return Ok(true);
         }
-        self.keep_for_later(id, &over, owner).await?;
-        tracing::error!(connection = id, "new tokens could not be kept and are on the queue, sealed");
-        Ok(true)
+        Err(last)
     }
 
     async fn put(&self, id: &str, tokens: &OpenedTokens) -> Result<Option<OpenedTokens>, TokensError> {
@@ -238,6 +286,21 @@ impl Refresher {
             Err(Unconfigured::Contended) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Says that what came of a call is not known, and that a person is needed.
+    fn told_lost(&self, connection: &Connection, state: &Token) {
+        let Connection { id, provider, business, .. } = connection;
+        let what = Refreshed::NeedsAPerson;
+        self.metrics.emit(self.clock.now(), provider, what.outcome(), &[(Metric::Refreshes, vec![1])]);
+        let standing = state.standing.name();
+        tracing::error!(
+            connection = id,
+            provider,
+            business,
+            standing,
+            "who refreshed a token has ended, and it is not known whether it was used"
+        );
     }
 
     /// A token of which nothing is known but what a check was told.
@@ -326,13 +389,10 @@ fn unanswered(error: &OutboundError) -> Failure {
         | OutboundError::NotFound(_)
         | OutboundError::NobodyListens(_)
         | OutboundError::Certificate(_)
+        | OutboundError::Unreachable(_)
         | OutboundError::NoClient(_) => Failure::NotMade,
         OutboundError::Redirects(..) => Failure::Ours,
-        // A connection that is not made is told as unreachable, and so may be one that broke.
-        OutboundError::Unreachable(_)
-        | OutboundError::TimedOut(_)
-        | OutboundError::TooLarge(_)
-        | OutboundError::Broken(_) => Failure::Lost,
+        OutboundError::TimedOut(_) | OutboundError::TooLarge(_) | OutboundError::Broken(_) => Failure::Lost,
     }
 }
 
@@ -345,16 +405,32 @@ fn code_of(answered: &Answered) -> Option<String> {
 
 /// New tokens under the names that connections have them by.
 fn named(fresh: Fresh) -> Tokens {
-    let access = ("access_token".to_owned(), fresh.access_token);
-    let refresh = fresh.refresh_token.map(|token| ("refresh_token".to_owned(), token));
+    let access = (ACCESS.to_owned(), fresh.access_token);
+    let refresh = fresh.refresh_token.map(|token| (REFRESH.to_owned(), token));
     [access].into_iter().chain(refresh).collect()
 }
 
-fn is_other(one: &Tokens, other: &Tokens) -> bool {
+/// Whether the two differ in what is refreshed.
+fn is_other(one: &OpenedTokens, other: &OpenedTokens) -> bool {
+    let (one, other) = (one.refreshed(), other.refreshed());
     one.len() != other.len()
         || one.iter().any(|(name, token)| {
             other.get(name).is_none_or(|other| other.expose_secret() != token.expose_secret())
         })
+}
+
+/// What a failure is called among the calls of a connection.
+fn trouble_of(answered: &Answered) -> Option<Trouble> {
+    match answered {
+        Answered::Refreshed(_) => None,
+        Answered::Failed { failure, .. } => Some(match failure {
+            Failure::Refused => Trouble::TokenRefused,
+            Failure::Ours => Trouble::Refused,
+            Failure::Unavailable => Trouble::ProviderError,
+            Failure::Lost => Trouble::TimedOut,
+            Failure::NotMade => Trouble::Unreachable,
+        }),
+    }
 }
 
 #[cfg(test)]

@@ -118,7 +118,7 @@ impl Watch {
         let now = self.roster.clock.now();
         let every = self.roster.every * checks.seldom();
         let due_ms = match probed.check.trouble {
-            Some(Trouble::Misconfigured) if probed.calls.is_empty() => regular(id, now, every.max(UNCHECKED)),
+            Some(Trouble::Misconfigured) => regular(id, now, every.max(UNCHECKED)),
             Some(Trouble::OurNetwork) => millis(now, CUT_OFF.min(every)),
             _ if doing.health.is_in_doubt() => millis(now, SOON.min(every)),
             _ => regular(id, now, every),
@@ -159,14 +159,15 @@ impl Watch {
                 "a connection's health has changed"
             );
         }
+        if !probed.calls.is_empty() {
+            self.roster.agenda.watched.log(id, at_ms, &probed.calls, LOGGED).await?;
+        }
         if finding == Finding::Failed
             && document.health.verdict() != Verdict::Down
             && !trouble.is_some_and(is_of_the_account)
+            && let Err(error) = self.ask_peers(provider, id).await
         {
-            self.ask_peers(provider, id).await?;
-        }
-        if !probed.calls.is_empty() {
-            self.roster.agenda.watched.log(id, at_ms, &probed.calls, LOGGED).await?;
+            tracing::warn!(provider, %error, "others of the provider's connections can't be asked");
         }
         Ok(())
     }

@@ -72,6 +72,10 @@ impl Doing {
 
     /// Takes over what is said of the connection.
     pub fn describe(&mut self, connection: &Connection) {
+        if !self.business.is_empty() && self.business != connection.business {
+            // What was found for one business is not told to another.
+            *self = Self::default();
+        }
         self.business.clone_from(&connection.business);
         self.location.clone_from(&connection.location);
         if self.state != connection.state && connection.state == State::Enabled {

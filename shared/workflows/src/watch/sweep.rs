@@ -1,13 +1,18 @@
 //! What is watched, brought in line with what is configured.
 
+use std::time::Duration;
+
 use tillwatch_domain::{Connection, State};
 use tillwatch_platform::connections::Kind;
 use tillwatch_platform::watched::NEVER_MS;
 use tillwatch_providers::{ALL, checks, tokens};
 
 use super::{Roster, WatchError};
+use crate::agenda::millis;
 use crate::tokens::TokenRoster;
 
+/// What is due later than its interval says by more than this, or than a provider may ask for, is due by another clock.
+const LEEWAY: Duration = Duration::from_hours(1);
 /// How many documents are read at once.
 const PAGE: i32 = 200;
 
@@ -21,6 +26,10 @@ impl Roster {
         for provider in ALL {
             let (is_checked, is_refreshed) =
                 (checks::of(provider.name()).is_some(), tokens::of(provider.name()).is_some());
+            // By a clock that was put back, it is not due for long.
+            let longest = self.interval(provider.name()).unwrap_or_default() * 2 + LEEWAY;
+            let far_off_ms = millis(self.clock.now(), longest);
+            let is_far_off = |due_ms: i64| due_ms != NEVER_MS && due_ms > far_off_ms;
             let mut after = String::new();
             loop {
                 let connections = &self.connections;
@@ -28,12 +37,14 @@ impl Roster {
                     connections.documents::<Connection>(Kind::Connection, provider.name(), &after, PAGE);
                 let (page, more) = page.await?;
                 for connection in &page {
-                    let is_asleep = watched.remove(&connection.id).map(|due_ms| due_ms == NEVER_MS);
+                    let due_ms = watched.remove(&connection.id).filter(|due_ms| !is_far_off(*due_ms));
+                    let is_asleep = due_ms.map(|due_ms| due_ms == NEVER_MS);
                     if is_checked && is_asleep != Some(connection.state != State::Enabled) {
                         self.enrol(connection).await?;
                         missed += 1;
                     }
-                    if with_token.remove(&connection.id).is_none() && is_refreshed {
+                    let is_asleep = with_token.remove(&connection.id).map(|due_ms| due_ms == NEVER_MS);
+                    if is_refreshed && is_asleep != Some(connection.state == State::Disabled) {
                         token_roster.enrol(connection).await?;
                     }
                 }
