@@ -26,6 +26,9 @@ use crate::table::{Item, TableError, Written};
 /// machine, where all is one file, one is enough.
 const SHARDS: u32 = 16;
 
+/// How many documents are listed at once: what is busy with other things must answer in time.
+const PAGE: i32 = 500;
+
 /// Due at no time: it is listed, and nothing falls due.
 pub const NEVER_MS: i64 = 9_999_999_999_999;
 
@@ -213,6 +216,7 @@ impl Watched {
             .index_name(LISTED_BY_KIND)
             .key_condition_expression("g1 = :g")
             .expression_attribute_values(":g", text(self.listed_under(shard)))
+            .limit(PAGE)
             .set_exclusive_start_key(from.map(|Next(key)| key));
         let answer = query.send().await.map_err(TableError::new(action))?;
         let items = answer.items.unwrap_or_default();

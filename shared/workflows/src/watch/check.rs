@@ -144,20 +144,26 @@ impl Watch {
             .filter(|(_, values)| !values.is_empty())
             .collect();
         self.metrics.emit(self.roster.clock.now(), provider, found, &values);
-        if let Some(Turn { from, to, since_ms }) = turn {
-            let since = Timestamp::from_millisecond(since_ms).unwrap_or_default();
-            tracing::warn!(
-                connection = id,
-                provider,
-                business = document.business,
-                location = document.location,
-                from = from.name(),
-                to = to.name(),
-                %since,
-                trouble = trouble.map(Trouble::name),
-                code = document.code,
-                "a connection's health has changed"
-            );
+        match turn {
+            Some(Turn { from: Verdict::Unknown, to: Verdict::Up, .. }) => {
+                tracing::info!(connection = id, provider, "a connection works");
+            }
+            Some(Turn { from, to, since_ms }) => {
+                let since = Timestamp::from_millisecond(since_ms).unwrap_or_default();
+                tracing::warn!(
+                    connection = id,
+                    provider,
+                    business = document.business,
+                    location = document.location,
+                    from = from.name(),
+                    to = to.name(),
+                    %since,
+                    trouble = trouble.map(Trouble::name),
+                    code = document.code,
+                    "a connection's health has changed"
+                );
+            }
+            None => {}
         }
         if !probed.calls.is_empty() {
             self.roster.agenda.watched.log(id, at_ms, &probed.calls, LOGGED).await?;
