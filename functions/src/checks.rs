@@ -1,14 +1,14 @@
 //! The checks function: a batch of jobs in, the ids of those that must come again out. And the scheduler's, which sends them.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use serde::{Deserialize, Serialize};
 use tillwatch_workflows::agenda::Job;
 use tillwatch_workflows::tokens::TokenRoster;
 use tillwatch_workflows::watch::{Roster, Watch, WatchError};
-use tokio::task::JoinSet;
+
+use crate::batch::Batch;
 
 /// The schedule's event, as far as it is read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -32,7 +32,7 @@ pub struct Scheduled {
 /// Makes the checks of a batch of jobs, all at the same time. A job of which one check could not be made or kept comes
 /// again; what of it was done is not due then.
 pub async fn handle(watch: &Arc<Watch>, event: SqsEvent) -> SqsBatchResponse {
-    let mut work = JoinSet::new();
+    let mut batch = Batch::default();
     for message in event.records {
         let id = message.message_id.unwrap_or_default();
         let Some(job) = message.body.as_deref().and_then(Job::read) else {
@@ -40,39 +40,11 @@ pub async fn handle(watch: &Arc<Watch>, event: SqsEvent) -> SqsBatchResponse {
             continue;
         };
         for connection in job.ids {
-            let (watch, message) = (Arc::clone(watch), id.clone());
-            work.spawn(async move {
-                // A task of its own, so that a panic ends this check and nothing else.
-                let check = tokio::spawn({
-                    let connection = connection.clone();
-                    async move { watch.check(&connection, job.why).await }
-                });
-                let error = match check.await {
-                    Ok(Ok(_)) => return None,
-                    Ok(Err(error)) => error.to_string(),
-                    Err(_) => "it panicked".to_owned(),
-                };
-                tracing::error!(connection, error, "a check could not be made; it is tried again");
-                Some(message)
-            });
+            let (watch, checked) = (Arc::clone(watch), connection.clone());
+            batch.begin(&id, connection, async move { watch.check(&checked, job.why).await });
         }
     }
-    failed(work.join_all().await.into_iter().flatten())
-}
-
-/// The answer that names the messages that must come again.
-pub(crate) fn failed(ids: impl Iterator<Item = String>) -> SqsBatchResponse {
-    let ids: BTreeSet<String> = ids.collect();
-    let mut answer = SqsBatchResponse::default();
-    answer.batch_item_failures = ids
-        .into_iter()
-        .map(|id| {
-            let mut failure = BatchItemFailure::default();
-            failure.item_identifier = id;
-            failure
-        })
-        .collect();
-    answer
+    batch.ended().await
 }
 
 /// Sends what falls due and looks at how all do; and, where it `sweeps`, has looked after what was missed.

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use tillwatch_platform::queue::Queue;
 use tillwatch_workflows::process::{Disposition, Incoming, Processed, Processor};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+
+use crate::batch::to_come_again;
 
 /// A queue that the processor reads: its name, and the queue, for putting messages back.
 pub struct Source {
@@ -74,18 +76,8 @@ impl Handler {
         for (index, wait) in failures {
             self.put_back(&messages[index].0, messages[index].1.is_dead_letter, wait).await;
         }
-        let mut answer = SqsBatchResponse::default();
-        answer.batch_item_failures = messages
-            .into_iter()
-            .map(|(_, incoming)| incoming.message_id)
-            .filter(|id| !id.is_empty())
-            .map(|id| {
-                let mut failure = BatchItemFailure::default();
-                failure.item_identifier = id;
-                failure
-            })
-            .collect();
-        answer
+        let ids = messages.into_iter().map(|(_, incoming)| incoming.message_id);
+        to_come_again(ids.filter(|id| !id.is_empty()))
     }
 
     /// Sets when the message is seen again. If that fails it is seen again all the same, when its time-out ends.
