@@ -9,10 +9,10 @@
 //! In the index `listed` a document stands under `H#<shard>` or `T#<shard>` by the time at which it is due, so that one query finds what is
 //! due and another all there is. The time is part of the key: a check costs three write units, and its calls a fourth.
 
-use std::ops::Range;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
+use futures_util::future::try_join_all;
 use jiff::Timestamp;
 use jiff::tz::Offset;
 use serde::Serialize;
@@ -57,10 +57,6 @@ pub struct Due {
     /// When, Unix milliseconds.
     pub due_ms: i64,
 }
-
-/// The place after which a list goes on.
-#[derive(Debug, Clone)]
-pub struct Next(Item);
 
 /// What is looked at again and again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,17 +114,8 @@ impl Watched {
         Self { shards: 1, ..self }
     }
 
-    /// The shards that there are.
-    pub fn shards(&self) -> Range<u32> {
-        0..self.shards
-    }
-
     fn key(&self, id: &str) -> String {
         format!("{}#{id}", self.of.prefix())
-    }
-
-    fn listed_under(&self, shard: u32) -> String {
-        format!("{}#{shard}", self.of.prefix())
     }
 
     /// How one does, as it is now.
@@ -151,9 +138,9 @@ impl Watched {
             .item("pk", text(self.key(&new.id)))
             .item("sk", text("D"))
             .item("d", text(json))
-            .item("rv", number(over.unwrap_or(0) + 1))
+            .item("rv", number(new.revision))
             .item("pv", text(&new.provider))
-            .item("g1", text(self.listed_under(spread(&new.id) % self.shards)))
+            .item("g1", text(format!("{}#{}", self.of.prefix(), spread(&new.id) % self.shards)))
             .item("g1s", text(format!("{}#{}", padded(new.due_ms), new.id)));
         let put = match over {
             None => put.condition_expression("attribute_not_exists(pk)"),
@@ -171,57 +158,63 @@ impl Watched {
         delete.send().await.map(|_| ()).map_err(TableError::new("take away how a connection does"))
     }
 
-    /// What falls due in `(after, until]` in a shard, the earliest first, a page at a time.
-    pub async fn due(
-        &self,
-        shard: u32,
-        (after_ms, until_ms): (i64, i64),
-        from: Option<Next>,
-    ) -> Result<(Vec<Due>, Option<Next>), TableError> {
+    /// What falls due in `(after, until]`.
+    pub async fn due(&self, after_ms: i64, until_ms: i64) -> Result<Vec<Due>, TableError> {
         let action = "find what is due";
-        let (first, last) = (padded(after_ms.saturating_add(1)), format!("{}$", padded(until_ms)));
-        let query = self
-            .client
-            .query()
-            .table_name(&self.connections)
-            .index_name(LISTED_BY_KIND)
-            // `$` follows `#`, which follows the time.
-            .key_condition_expression("g1 = :g AND g1s BETWEEN :first AND :last")
-            .expression_attribute_values(":g", text(self.listed_under(shard)))
-            .expression_attribute_values(":first", text(first))
-            .expression_attribute_values(":last", text(last))
-            .projection_expression("g1s, pv")
-            .set_exclusive_start_key(from.map(|Next(key)| key));
-        let answer = query.send().await.map_err(TableError::new(action))?;
+        if after_ms >= until_ms {
+            return Ok(Vec::new());
+        }
         let due = |item: &Item| {
             let reader = Reader { action, item };
             let (due_ms, id) = due_and_id(&reader)?;
             Ok(Due { id, due_ms, provider: reader.must("pv", reader.text("pv"))?.to_owned() })
         };
-        let found = answer.items.unwrap_or_default().iter().map(due).collect::<Result<_, _>>()?;
-        Ok((found, answer.last_evaluated_key.map(Next)))
+        self.listed(action, Some((after_ms, until_ms))).await?.iter().map(due).collect()
     }
 
-    /// All of a shard, a page at a time. May be a moment old.
-    pub async fn all<T: DeserializeOwned>(
-        &self,
-        shard: u32,
-        from: Option<Next>,
-    ) -> Result<(Vec<Kept<T>>, Option<Next>), TableError> {
+    /// All there are. May be a moment old.
+    pub async fn all<T: DeserializeOwned>(&self) -> Result<Vec<Kept<T>>, TableError> {
         let action = "list how connections do";
-        let query = self
-            .client
-            .query()
-            .table_name(&self.connections)
-            .index_name(LISTED_BY_KIND)
-            .key_condition_expression("g1 = :g")
-            .expression_attribute_values(":g", text(self.listed_under(shard)))
-            .limit(PAGE)
-            .set_exclusive_start_key(from.map(|Next(key)| key));
-        let answer = query.send().await.map_err(TableError::new(action))?;
-        let items = answer.items.unwrap_or_default();
-        let found = items.iter().map(|item| kept(action, item)).collect::<Result<_, _>>()?;
-        Ok((found, answer.last_evaluated_key.map(Next)))
+        self.listed(action, None).await?.iter().map(|item| kept(action, item)).collect()
+    }
+
+    /// The items of all shards; with a span, of what is due in it no more than that.
+    async fn listed(&self, action: &'static str, span: Option<(i64, i64)>) -> Result<Vec<Item>, TableError> {
+        let shards = (0..self.shards).map(|shard| self.listed_in(action, shard, span));
+        Ok(try_join_all(shards).await?.into_iter().flatten().collect())
+    }
+
+    async fn listed_in(
+        &self,
+        action: &'static str,
+        shard: u32,
+        span: Option<(i64, i64)>,
+    ) -> Result<Vec<Item>, TableError> {
+        let (mut items, mut from) = (Vec::new(), None);
+        loop {
+            let query = self
+                .client
+                .query()
+                .table_name(&self.connections)
+                .index_name(LISTED_BY_KIND)
+                .expression_attribute_values(":g", text(format!("{}#{shard}", self.of.prefix())))
+                .set_exclusive_start_key(from);
+            let query = match span {
+                None => query.key_condition_expression("g1 = :g").limit(PAGE),
+                Some((after_ms, until_ms)) => query
+                    .key_condition_expression("g1 = :g AND g1s BETWEEN :first AND :last")
+                    .expression_attribute_values(":first", text(padded(after_ms.saturating_add(1))))
+                    // `$` follows `#`, which follows the time.
+                    .expression_attribute_values(":last", text(format!("{}$", padded(until_ms))))
+                    .projection_expression("g1s, pv"),
+            };
+            let answer = query.send().await.map_err(TableError::new(action))?;
+            items.extend(answer.items.unwrap_or_default());
+            from = answer.last_evaluated_key;
+            if from.is_none() {
+                return Ok(items);
+            }
+        }
     }
 
     /// Up to which moment what fell due was sent, Unix milliseconds; none, if nothing ever was.

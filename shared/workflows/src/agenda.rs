@@ -9,21 +9,24 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tillwatch_domain::span;
 use tillwatch_platform::clock::Clock;
 use tillwatch_platform::queue::{Outgoing, Queue, QueueError};
-use tillwatch_platform::table::TableError;
-use tillwatch_platform::watched::{Due, NEVER_MS, Watched};
+use tillwatch_platform::table::{TableError, Written};
+use tillwatch_platform::watched::{Due, Kept, NEVER_MS, Watched};
 
-/// What is so long overdue was sent and lost on its way: it is sent again …
+/// What is so long overdue was sent and lost on its way: it is sent again, and looked for as
+/// often.
 const OVERDUE: Duration = Duration::from_mins(10);
-/// … and looked for as often.
-const LOOKS: i64 = 10 * 60_000;
 /// What falls due within this is one job, sent when the last of it is due.
 const TOGETHER_MS: i64 = 5_000;
 /// How many connections one job is of: done at the same time, so that a provider that does not answer holds up a job for no
 /// longer than one of its connections.
 const MOST: usize = 20;
+/// How often a document is read again because somebody else wrote it first.
+const CONTENTIONS: u32 = 5;
 /// How many jobs are sent at the same time.
 const AT_ONCE: usize = 16;
 
@@ -83,6 +86,9 @@ pub enum AgendaError {
     /// The queue.
     #[error(transparent)]
     Queue(#[from] QueueError),
+    /// Others kept writing the same.
+    #[error("what is kept of {0} was written by others each of {CONTENTIONS} times")]
+    Contended(String),
 }
 
 /// One kind of what is to be done.
@@ -108,24 +114,15 @@ impl Agenda {
         let was_put_back = sent_until > until_ms;
         let sent_until = if was_put_back { -1 } else { sent_until };
         let mut spans = vec![(sent_until, until_ms)];
-        let overdue_ms = now_ms - i64::try_from(OVERDUE.as_millis()).unwrap_or(i64::MAX);
+        let every_ms = span::millis(OVERDUE);
+        let overdue_ms = now_ms - every_ms;
         let looked_ms = sent_until - (until_ms - now_ms);
-        if now_ms.div_euclid(LOOKS) != looked_ms.div_euclid(LOOKS) && overdue_ms < sent_until {
+        if now_ms.div_euclid(every_ms) != looked_ms.div_euclid(every_ms) && overdue_ms < sent_until {
             spans.push((-1, overdue_ms));
         }
         let mut due = Vec::new();
-        for span in spans.into_iter().filter(|(after_ms, until_ms)| after_ms < until_ms) {
-            for shard in self.watched.shards() {
-                let mut next = None;
-                loop {
-                    let (page, more) = self.watched.due(shard, span, next).await?;
-                    due.extend(page);
-                    next = more;
-                    if next.is_none() {
-                        break;
-                    }
-                }
-            }
+        for (after_ms, until_ms) in spans {
+            due.extend(self.watched.due(after_ms, until_ms).await?);
         }
         let count = due.len();
         let jobs = jobs(due);
@@ -141,21 +138,33 @@ impl Agenda {
         Ok(count)
     }
 
+    /// Changes what is kept of one, over what was read of it (`kept`) or, as often as others write it first, what is there by
+    /// then. `change` says when it is due next; what falls due before the schedule looks again is sent at once.
+    pub async fn change<T: Default + Serialize + DeserializeOwned>(
+        &self,
+        (id, provider): (&str, &str),
+        mut kept: Option<Kept<T>>,
+        mut change: impl FnMut(&mut T) -> i64,
+    ) -> Result<Kept<T>, AgendaError> {
+        for _ in 0..CONTENTIONS {
+            let over = kept.as_ref().map(|kept| kept.revision);
+            let mut document = kept.map(|kept| kept.document).unwrap_or_default();
+            let due_ms = change(&mut document);
+            let (id, provider) = (id.to_owned(), provider.to_owned());
+            let new = Kept { id, provider, document, due_ms, revision: over.unwrap_or(0) + 1 };
+            if self.watched.put(&new, over).await? == Written::Yes {
+                self.send_soon(&new.provider, &new.id, due_ms).await?;
+                return Ok(new);
+            }
+            kept = self.watched.get(&new.id).await?;
+        }
+        Err(AgendaError::Contended(id.to_owned()))
+    }
+
     /// All whom it is for, and when each is due.
     pub async fn listed(&self) -> Result<BTreeMap<String, i64>, AgendaError> {
-        let mut listed = BTreeMap::new();
-        for shard in self.watched.shards() {
-            let mut next = None;
-            loop {
-                let (page, more) = self.watched.due(shard, (-1, NEVER_MS), next).await?;
-                listed.extend(page.into_iter().map(|due| (due.id, due.due_ms)));
-                next = more;
-                if next.is_none() {
-                    break;
-                }
-            }
-        }
-        Ok(listed)
+        let listed = self.watched.due(-1, NEVER_MS).await?;
+        Ok(listed.into_iter().map(|due| (due.id, due.due_ms)).collect())
     }
 
     /// Sends these connections of a provider at once, because an operator asks for it.
@@ -168,7 +177,7 @@ impl Agenda {
     }
 
     /// Sends what falls due before the schedule looks again, which may have passed it by.
-    pub async fn send_soon(&self, provider: &str, id: &str, due_ms: i64) -> Result<(), AgendaError> {
+    async fn send_soon(&self, provider: &str, id: &str, due_ms: i64) -> Result<(), AgendaError> {
         let now = self.clock.now();
         if due_ms > millis(now, self.ahead) {
             return Ok(());
@@ -179,8 +188,8 @@ impl Agenda {
 }
 
 /// That moment and so long, as Unix milliseconds.
-pub(crate) fn millis(from: Timestamp, span: Duration) -> i64 {
-    from.as_millisecond().saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX))
+pub(crate) fn millis(from: Timestamp, wait: Duration) -> i64 {
+    from.as_millisecond().saturating_add(span::millis(wait))
 }
 
 /// How long it is until then.

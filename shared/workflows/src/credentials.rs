@@ -43,7 +43,7 @@ impl Credentials {
         {
             return Ok(Arc::clone(words));
         }
-        let name = format!("{}{provider}", self.configuration.secrets_prefix);
+        let name = self.configuration.secret_of(provider);
         let secret = self.configuration.secrets.read(&name).await?;
         let value = secret.and_then(|secret| serde_json::from_str::<Value>(secret.expose_secret()).ok());
         let words = Arc::new(value.map(|value| words(&value["api"])).unwrap_or_default());

@@ -26,4 +26,4 @@ pub use names::{did_you_mean, listed};
 pub use resolve::{Resolved, in_force, resolve};
 pub use rotate::{Issued, Resealed, Rotated, Rotation};
 pub use store::{CONTENTIONS, Change, Configurator, Opened, StoredLocation, Unconfigured};
-pub use tokens::{ACCESS, OpenedTokens, REFRESH, Tokens, tokens_for};
+pub use tokens::{ACCESS, OpenedTokens, REFRESH, Tokens};

@@ -212,7 +212,7 @@ impl Configurator {
     ) -> Result<Settings, Unconfigured> {
         let damaged =
             |_| Unconfigured::Conflict(format!("The secret of {provider} is not a JSON object of settings."));
-        let name = format!("{}{provider}", self.secrets_prefix);
+        let name = self.secret_of(provider);
         for _ in 0..CONTENTIONS {
             let read = self.secrets.read(&name).await?;
             let text = read.as_ref().map_or("{}", |text| text.expose_secret());

@@ -110,6 +110,11 @@ pub struct Configurator {
 }
 
 impl Configurator {
+    /// The name of a provider's secret.
+    pub fn secret_of(&self, provider: &str) -> String {
+        format!("{}{provider}", self.secrets_prefix)
+    }
+
     pub(super) fn provider(name: &str) -> Result<&'static dyn Provider, Unconfigured> {
         tillwatch_providers::named(name)
             .ok_or_else(|| Unconfigured::Refused(format!("No provider is called `{}`.", name.escape_debug())))

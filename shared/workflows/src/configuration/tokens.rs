@@ -13,7 +13,7 @@ use tillwatch_platform::vault::VaultError;
 use super::store::{Configurator, Unconfigured};
 
 /// What a connection's tokens are sealed for.
-pub fn tokens_for(connection: &str) -> String {
+fn tokens_for(connection: &str) -> String {
     format!("token {connection}")
 }
 

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use super::configuration::says;
 use super::operators::Who;
-use super::{ApiAnswer, ApiRequest, Console, Problem, Query, body, clipped, json, only, unknown_provider};
+use super::{ApiAnswer, ApiRequest, Console, Problem, Query, body, clipped, json, known, only};
 use crate::configuration::keys::{self, OVERLAP};
 use crate::configuration::{KeyKind, KeyView, Opened, Rotation, Unconfigured, in_force};
 
@@ -409,7 +409,7 @@ impl Console {
 
     /// What keeps the connection's webhooks from being believed, if anything does.
     async fn proof_problem(&self, provider: &dyn Provider, own: &Settings, now: Timestamp) -> Option<String> {
-        let name = format!("{}{}", self.configuration.secrets_prefix, provider.name());
+        let name = self.configuration.secret_of(provider.name());
         let Ok(shared) = self.configuration.secrets.read(&name).await else {
             return Some("The secret store can't be read at the moment.".to_owned());
         };
@@ -434,10 +434,6 @@ impl Console {
         let believed = request.check(provider, &settings, now).is_ok();
         (!believed).then(|| "What is signed with its newest secret is not believed.".to_owned())
     }
-}
-
-fn known(name: &str) -> Result<&'static dyn Provider, Problem> {
-    tillwatch_providers::named(name).ok_or_else(|| unknown_provider(name))
 }
 
 /// A rotation of the kind that is asked for, else of the one that proves the provider's webhooks.

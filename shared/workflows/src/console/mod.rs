@@ -28,6 +28,7 @@ use tillwatch_platform::payloads::Payloads;
 use tillwatch_platform::queue::{Gauge, Queue};
 use tillwatch_platform::table::Table;
 use tillwatch_platform::watcher::CloudWatch;
+use tillwatch_providers::Provider;
 use utoipa::ToSchema;
 
 use crate::configuration::{Configurator, Unconfigured};
@@ -288,8 +289,7 @@ impl Console {
             }
             ["records", kind, provider, id] => {
                 only(request, "GET")?;
-                let provider =
-                    tillwatch_providers::named(provider).ok_or_else(|| unknown_provider(provider))?;
+                let provider = known(provider)?;
                 let kind = Kind::ALL.into_iter().find(|known| known.plural() == *kind).ok_or_else(|| {
                     let kind = clipped(kind);
                     let kinds: Vec<_> = Kind::ALL.iter().map(|kind| kind.plural()).collect();
@@ -406,6 +406,11 @@ fn body<T: serde::de::DeserializeOwned>(request: &ApiRequest) -> Result<T, Probl
     })
 }
 
+/// The provider of that name.
+fn known(name: &str) -> Result<&'static dyn Provider, Problem> {
+    tillwatch_providers::named(name).ok_or_else(|| unknown_provider(name))
+}
+
 fn unknown_provider(name: &str) -> Problem {
     let known: Vec<_> = tillwatch_providers::ALL.iter().map(|provider| provider.name()).collect();
     let detail = format!("No provider is called `{}`. There are: {}.", clipped(name), known.join(", "));
@@ -417,9 +422,7 @@ fn listed_provider(name: &str) -> Result<&'static str, Problem> {
     if name == UNKNOWN_PROVIDER {
         return Ok(UNKNOWN_PROVIDER);
     }
-    tillwatch_providers::named(name)
-        .map(tillwatch_providers::Provider::name)
-        .ok_or_else(|| unknown_provider(name))
+    known(name).map(Provider::name)
 }
 
 fn clipped(text: &str) -> String {

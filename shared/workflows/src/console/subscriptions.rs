@@ -9,7 +9,7 @@ use tillwatch_providers::subscriptions::of;
 use utoipa::ToSchema;
 
 use super::operators::Who;
-use super::{ApiAnswer, ApiRequest, Console, Problem, Query, clipped, json, only, unknown_provider};
+use super::{ApiAnswer, ApiRequest, Console, Problem, Query, clipped, json, known, only};
 use crate::subscriptions::{Mode, SubscriptionView, Whom};
 
 /// How long one request begins to look after more. An answer must be there within fifteen seconds.
@@ -68,7 +68,7 @@ impl Console {
     async fn whom(&self, query: &Query) -> Result<Whom, Problem> {
         let mut provider = None;
         if let Some(name) = query.get("provider") {
-            provider = Some(tillwatch_providers::named(name).ok_or_else(|| unknown_provider(name))?);
+            provider = Some(known(name)?);
         }
         let connection = query.get("connection").map(str::to_owned);
         if let Some(id) = &connection {

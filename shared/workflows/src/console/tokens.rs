@@ -8,9 +8,7 @@ use tillwatch_providers::{ALL, tokens};
 use utoipa::ToSchema;
 
 use super::operators::Who;
-use super::{
-    ApiAnswer, ApiRequest, Console, Problem, Query, body, clipped, json, only, rfc3339, unknown_provider,
-};
+use super::{ApiAnswer, ApiRequest, Console, Problem, Query, body, clipped, json, known, only, rfc3339};
 use crate::tokens::{TokenStanding, TokensError};
 
 /// How a connection's token stands.
@@ -144,7 +142,8 @@ impl Console {
                 && query.get("business").is_none_or(|business| view.business == business)
                 && query.get("state").is_none_or(|state| view.state == state)
         };
-        let mut tokens: Vec<TokenView> = self.standings().await?.iter().map(TokenView::of).collect();
+        let mut tokens: Vec<TokenView> =
+            self.tokens.agenda.watched.all::<TokenStanding>().await?.iter().map(TokenView::of).collect();
         tokens.retain(is_asked);
         tokens.sort_by(|one, other| {
             let place = |view: &TokenView| {
@@ -159,22 +158,6 @@ impl Console {
         let total = tokens.len();
         tokens.truncate(limit);
         Ok(TokenPage { tokens, total })
-    }
-
-    async fn standings(&self) -> Result<Vec<Kept<TokenStanding>>, Problem> {
-        let mut all = Vec::new();
-        for shard in self.tokens.agenda.watched.shards() {
-            let mut next = None;
-            loop {
-                let (page, more) = self.tokens.agenda.watched.all::<TokenStanding>(shard, next).await?;
-                all.extend(page);
-                next = more;
-                if next.is_none() {
-                    break;
-                }
-            }
-        }
-        Ok(all)
     }
 
     async fn refresh_tokens(&self, who: &Who, asked: &RefreshRequest) -> Result<RefreshesAsked, Problem> {
@@ -197,7 +180,7 @@ impl Console {
                     && provider.is_none_or(|provider| kept.provider == provider)
                     && business.as_ref().is_none_or(|business| kept.document.business == *business)
             };
-            let standings = self.standings().await?;
+            let standings = self.tokens.agenda.watched.all::<TokenStanding>().await?;
             wanted.extend(standings.into_iter().filter(is_asked).map(|kept| (kept.provider, kept.id)));
         }
         let asked_at = self.clock.now();
@@ -211,8 +194,7 @@ impl Console {
 }
 
 fn refreshed(name: &str) -> Result<&'static str, Problem> {
-    let known = ALL.iter().map(|provider| provider.name()).find(|known| *known == name);
-    let known = known.ok_or_else(|| unknown_provider(name))?;
+    let known = known(name)?.name();
     if tokens::of(known).is_none() {
         let detail = format!("Tokens of {known} are made by hand, and nobody refreshes them.");
         return Err(Problem::not_found(detail));

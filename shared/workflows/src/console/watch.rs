@@ -8,12 +8,11 @@ use tillwatch_domain::Connection;
 use tillwatch_domain::blame::{Blame, Reason};
 use tillwatch_domain::health::{Trouble, Verdict};
 use tillwatch_platform::connections::Kind;
-use tillwatch_providers::{ALL, checks};
 use utoipa::ToSchema;
 
 use super::health::ProviderHealth;
 use super::operators::Who;
-use super::{ApiAnswer, ApiRequest, Console, Problem, Query, clipped, json, only, rfc3339, unknown_provider};
+use super::{ApiAnswer, ApiRequest, Console, Problem, Query, clipped, json, known, only, rfc3339};
 use crate::agenda::Why;
 use crate::watch::probe::Called;
 use crate::watch::{Checked, Doing, Row, Survey, WatchError};
@@ -249,18 +248,18 @@ impl Console {
             ["pos", "health", provider] => {
                 only(request, "GET")?;
                 query.only(&["business"])?;
-                let provider = known(provider)?;
+                let provider = known(provider)?.name();
                 let mut all = self.watch_view(who, query).await?;
                 Ok(json(200, &all.providers.remove(provider).unwrap_or_else(ProviderWatch::none)))
             }
             ["pos", "health", provider, "connections"] => {
                 only(request, "GET")?;
-                Ok(json(200, &self.watched_page(who, known(provider)?, query).await?))
+                Ok(json(200, &self.watched_page(who, known(provider)?.name(), query).await?))
             }
             ["pos", "health", provider, "webhooks"] => {
                 only(request, "GET")?;
                 who.operator()?;
-                let provider = known(provider)?;
+                let provider = known(provider)?.name();
                 let mut health = self.health(query).await?;
                 let webhooks: ProviderHealth = health.providers.remove(provider).unwrap_or_default();
                 Ok(json(200, &webhooks))
@@ -269,15 +268,13 @@ impl Console {
                 only(request, "POST")?;
                 who.operator()?;
                 query.only(&[])?;
-                Ok(json(202, &self.check_all(known(provider)?).await?))
+                Ok(json(202, &self.check_all(known(provider)?.name()).await?))
             }
             ["health", "locations", location, provider]
             | ["health", "locations", location, "pos", provider] => {
                 only(request, "GET")?;
                 query.only(&[])?;
-                let provider =
-                    tillwatch_providers::named(provider).ok_or_else(|| unknown_provider(provider))?;
-                let connection = self.connection_at(who, location, provider).await?;
+                let connection = self.connection_at(who, location, known(provider)?).await?;
                 Ok(json(200, &self.doing(&connection).await?))
             }
             ["pos-integration", location, _] => {
@@ -455,11 +452,6 @@ impl Console {
             .flat_map(|(at_ms, calls)| calls.into_iter().map(move |called| call(at_ms, called)));
         Ok(CallsPage { calls: calls.collect(), next })
     }
-}
-
-fn known(name: &str) -> Result<&'static str, Problem> {
-    let known = ALL.iter().map(|provider| provider.name()).find(|known| *known == name);
-    known.filter(|name| checks::of(name).is_some()).ok_or_else(|| unknown_provider(name))
 }
 
 fn verdict(name: &str) -> Result<Verdict, Problem> {

@@ -135,7 +135,7 @@ impl Keeper {
 
     /// The provider's secret.
     async fn secret(&self, provider: &dyn Provider) -> Result<Value, Trouble> {
-        let name = format!("{}{}", self.configuration.secrets_prefix, provider.name());
+        let name = self.configuration.secret_of(provider.name());
         let Some(secret) = self.configuration.secrets.read(&name).await? else { return Ok(Value::Null) };
         serde_json::from_str(secret.expose_secret())
             .map_err(|_| Trouble::Ours(format!("the secret of {} is no JSON object", provider.name())))

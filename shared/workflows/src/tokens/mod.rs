@@ -15,8 +15,8 @@ use tillwatch_domain::Connection;
 use tillwatch_platform::clock::Clock;
 use tillwatch_platform::metrics::Metrics;
 use tillwatch_platform::outbound::Outbound;
-use tillwatch_platform::table::{TableError, Written};
-use tillwatch_platform::watched::{Kept, NEVER_MS, Watched, spread};
+use tillwatch_platform::table::TableError;
+use tillwatch_platform::watched::{NEVER_MS, Watched, spread};
 
 use crate::agenda::{Agenda, AgendaError, millis};
 use crate::configuration::{Configurator, Unconfigured};
@@ -26,8 +26,6 @@ pub use recovery::Recovery;
 pub use refresh::Refreshed;
 pub use standing::TokenStanding;
 
-/// How often a document is read again because somebody else wrote it first.
-const CONTENTIONS: u32 = 5;
 /// The first look at a token comes when its first check has told of it, and within this of one another.
 const FIRST_LOOK: Duration = Duration::from_secs(20);
 const FIRST_WITHIN: u32 = 10_000;
@@ -44,8 +42,8 @@ pub enum TokensError {
     /// A connection can't be read or written.
     #[error(transparent)]
     Unconfigured(#[from] Unconfigured),
-    /// Others kept writing the same.
-    #[error("how the token of {0} stands was written by others each of {CONTENTIONS} times")]
+    /// Somebody else has written the tokens meanwhile.
+    #[error("the tokens of {0} were written by somebody else meanwhile")]
     Contended(String),
 }
 
@@ -96,17 +94,13 @@ impl TokenRoster {
         change: impl Fn(&mut TokenStanding),
     ) -> Result<(), TokensError> {
         let Connection { id, provider, .. } = connection;
-        for _ in 0..CONTENTIONS {
-            let kept = self.agenda.watched.get::<TokenStanding>(id).await?;
-            let over = kept.as_ref().map(|kept| kept.revision);
-            let mut document = kept.map(|kept| kept.document).unwrap_or_default();
-            document.describe(connection);
-            change(&mut document);
-            let new = Kept { id: id.clone(), provider: provider.clone(), document, due_ms, revision: 0 };
-            if self.agenda.watched.put(&new, over).await? == Written::Yes {
-                return Ok(self.agenda.send_soon(provider, id, due_ms).await?);
-            }
-        }
-        Err(TokensError::Contended(id.clone()))
+        let kept = self.agenda.watched.get::<TokenStanding>(id).await?;
+        let noted = |standing: &mut TokenStanding| {
+            standing.describe(connection);
+            change(standing);
+            due_ms
+        };
+        self.agenda.change((id, provider), kept, noted).await?;
+        Ok(())
     }
 }

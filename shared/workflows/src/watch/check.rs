@@ -10,14 +10,13 @@ use tillwatch_domain::{Connection, State, span};
 use tillwatch_platform::connections::Kind;
 use tillwatch_platform::metrics::Metric;
 use tillwatch_platform::outbound::{OutboundError, is_public};
-use tillwatch_platform::table::Written;
 use tillwatch_platform::vault::VaultError;
 use tillwatch_platform::watched::{Kept, NEVER_MS, spread};
 use tillwatch_providers::call::{Call, Response};
 use tillwatch_providers::checks::{self, Checks, Subject};
 
 use super::probe::{Caller, Probed, probe};
-use super::{CONTENTIONS, Doing, Watch, WatchError};
+use super::{Doing, Watch, WatchError};
 use crate::agenda::{Why, millis};
 use crate::configuration::Unconfigured;
 use crate::credentials::ask;
@@ -50,7 +49,7 @@ impl Watch {
     /// Checks one connection.
     pub async fn check(&self, id: &str, why: Why) -> Result<Checked, WatchError> {
         let now = self.roster.clock.now();
-        let mut kept = self.roster.agenda.watched.get::<Doing>(id).await?;
+        let kept = self.roster.agenda.watched.get::<Doing>(id).await?;
         let is_due = |kept: &Kept<Doing>| kept.due_ms <= millis(now, EARLY);
         if why == Why::Due && !kept.as_ref().is_some_and(is_due) {
             return Ok(Checked::NotDue);
@@ -66,28 +65,21 @@ impl Watch {
             State::Enabled => Some(self.probed(&connection, checks).await?),
             State::Paused | State::Disabled => None,
         };
-        for _ in 0..CONTENTIONS {
-            let over = kept.as_ref().map(|kept| kept.revision);
-            let mut document = kept.map(|kept| kept.document).unwrap_or_default();
-            document.describe(&connection);
-            let turn = probed.as_ref().and_then(|probed| document.take(probed));
-            let due_ms =
-                probed.as_ref().map_or(NEVER_MS, |probed| self.next_due(id, &document, probed, checks));
-            let (provider, id) = (connection.provider.clone(), id.to_owned());
-            let new = Kept { id, provider, document, due_ms, revision: over.unwrap_or(0) + 1 };
-            if self.roster.agenda.watched.put(&new, over).await? == Written::Yes {
-                let new = Box::new(new);
-                return Ok(match probed {
-                    Some(probed) => {
-                        self.tell(&new, &probed, turn).await?;
-                        Checked::Made(new, Box::new(probed))
-                    }
-                    None => Checked::Paused(new),
-                });
+        let mut turn = None;
+        let take = |doing: &mut Doing| {
+            doing.describe(&connection);
+            turn = probed.as_ref().and_then(|probed| doing.take(probed));
+            probed.as_ref().map_or(NEVER_MS, |probed| self.next_due(id, doing, probed, checks))
+        };
+        let kept = self.roster.agenda.change((id, &connection.provider), kept, take).await?;
+        let kept = Box::new(kept);
+        Ok(match probed {
+            Some(probed) => {
+                self.tell(&kept, &probed, turn).await?;
+                Checked::Made(kept, Box::new(probed))
             }
-            kept = self.roster.agenda.watched.get::<Doing>(new.id.as_str()).await?;
-        }
-        Err(WatchError::Contended(id.to_owned()))
+            None => Checked::Paused(kept),
+        })
     }
 
     /// Asks the provider.
@@ -126,11 +118,10 @@ impl Watch {
         due_ms.max(millis(now, probed.retry_after.unwrap_or_default().min(UNCHECKED)))
     }
 
-    /// Says what was found: in the log of calls, the metrics, and, where the verdict is another, in the log. And has it
-    /// checked again, where that is before the schedule looks.
+    /// Says what was found: in the log of calls, the metrics, and, where the verdict is another, in the log. And has
+    /// others asked, where one begins to fail.
     async fn tell(&self, kept: &Kept<Doing>, probed: &Probed, turn: Option<Turn>) -> Result<(), WatchError> {
-        let Kept { id, provider, document, due_ms, .. } = kept;
-        self.roster.agenda.send_soon(provider, id, *due_ms).await?;
+        let Kept { id, provider, document, .. } = kept;
         let Check { at_ms, finding, trouble, took_ms } = probed.check;
         let found = match finding {
             Finding::Good => "good",

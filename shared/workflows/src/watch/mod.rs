@@ -15,14 +15,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tillwatch_domain::Connection;
+use tillwatch_domain::{Connection, State};
 use tillwatch_platform::clock::Clock;
 use tillwatch_platform::connections::Connections;
 use tillwatch_platform::metrics::Metrics;
 use tillwatch_platform::outbound::Outbound;
 use tillwatch_platform::payloads::PayloadError;
-use tillwatch_platform::table::{TableError, Written};
-use tillwatch_platform::watched::{Kept, NEVER_MS, spread};
+use tillwatch_platform::table::TableError;
+use tillwatch_platform::watched::{NEVER_MS, spread};
 use tillwatch_providers::checks;
 use tokio::sync::Mutex;
 
@@ -36,8 +36,6 @@ pub use doing::{Doing, ToldOfToken};
 pub use reach::{REFERENCES, Reach};
 pub use survey::{Row, Survey, Surveys};
 
-/// How often a document is read again because somebody else wrote it first.
-const CONTENTIONS: u32 = 5;
 /// A connection is checked for the first time within this.
 const FIRST_WITHIN: u32 = 10_000;
 
@@ -62,9 +60,6 @@ pub enum WatchError {
     /// What a connection's calls are made with can't be read.
     #[error(transparent)]
     Unconfigured(#[from] Unconfigured),
-    /// Others kept writing the same.
-    #[error("how {0} does was written by others each of {CONTENTIONS} times")]
-    Contended(String),
 }
 
 /// Who is watched, and when: what the schedule works with, and everyone who has something watched or asks how it does.
@@ -108,25 +103,19 @@ impl Roster {
         if checks::of(&connection.provider).is_none() {
             return Ok(());
         }
-        let id = &connection.id;
-        for _ in 0..CONTENTIONS {
-            let kept = self.agenda.watched.get::<Doing>(id).await?;
-            let over = kept.as_ref().map(|kept| kept.revision);
-            let mut document = kept.map(|kept| kept.document).unwrap_or_default();
-            document.describe(connection);
-            let now_ms = self.clock.now().as_millisecond();
-            let due_ms = if connection.state == tillwatch_domain::State::Enabled {
+        let (id, provider) = (connection.id.as_str(), connection.provider.as_str());
+        let kept = self.agenda.watched.get::<Doing>(id).await?;
+        let enrolled = |doing: &mut Doing| {
+            doing.describe(connection);
+            match connection.state {
                 // After this moment, which may have been sent already.
-                now_ms + 1 + i64::from(spread(id) % FIRST_WITHIN)
-            } else {
-                NEVER_MS
-            };
-            let (provider, id) = (connection.provider.clone(), id.clone());
-            let new = Kept { id, provider, document, due_ms, revision: 0 };
-            if self.agenda.watched.put(&new, over).await? == Written::Yes {
-                return Ok(self.agenda.send_soon(&new.provider, &new.id, due_ms).await?);
+                State::Enabled => {
+                    self.clock.now().as_millisecond() + 1 + i64::from(spread(id) % FIRST_WITHIN)
+                }
+                State::Paused | State::Disabled => NEVER_MS,
             }
-        }
-        Err(WatchError::Contended(id.clone()))
+        };
+        self.agenda.change((id, provider), kept, enrolled).await?;
+        Ok(())
     }
 }

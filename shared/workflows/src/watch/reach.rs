@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tillwatch_domain::span;
 use tillwatch_platform::outbound::{Ask, Outbound, OutboundError};
 use tokio::sync::Mutex;
 
@@ -36,7 +37,7 @@ impl Reach {
 
     /// Whether nobody out there is to be heard.
     pub async fn is_cut_off(&self, outbound: &Outbound, now: Timestamp) -> bool {
-        let is_fresh = |at_ms: i64| now.as_millisecond().saturating_sub(at_ms) < fresh_ms();
+        let is_fresh = |at_ms: i64| now.as_millisecond().saturating_sub(at_ms) < span::millis(FRESH);
         if self.references.is_empty() || is_fresh(self.heard_ms.load(Ordering::SeqCst)) {
             return false;
         }
@@ -73,8 +74,4 @@ impl Reach {
         }
         !is_heard
     }
-}
-
-fn fresh_ms() -> i64 {
-    i64::try_from(FRESH.as_millis()).unwrap_or(i64::MAX)
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use tillwatch_domain::blame::{self, Blame, Evidence, Peers};
 use tillwatch_domain::health::{Finding, Trouble, Verdict};
@@ -291,18 +290,7 @@ impl Roster {
     }
 
     async fn survey(&self) -> Result<Survey, WatchError> {
-        let shards = self.agenda.watched.shards().map(|shard| async move {
-            let (mut all, mut next) = (Vec::new(), None);
-            loop {
-                let (page, more) = self.agenda.watched.all::<Doing>(shard, next).await?;
-                all.extend(page);
-                next = more;
-                if next.is_none() {
-                    return Ok::<_, WatchError>(all);
-                }
-            }
-        });
-        let all: Vec<_> = try_join_all(shards).await?.into_iter().flatten().collect();
+        let all = self.agenda.watched.all::<Doing>().await?;
         let every = |provider: &str| self.interval(provider).unwrap_or(self.every);
         Ok(Survey::of(&all, every, self.clock.now().as_millisecond()))
     }
