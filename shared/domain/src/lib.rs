@@ -21,6 +21,7 @@ pub mod score;
 pub mod silence;
 pub mod span;
 pub mod token;
+pub mod trouble;
 
 pub use connection::{Connection, Role, Routed, State};
 pub use event::{DedupeKey, Event, EventId, Outcome, RequestId};
