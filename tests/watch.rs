@@ -9,5 +9,6 @@ mod watch {
     mod place;
     mod scenarios;
     mod schedule;
+    mod silence;
     mod tokens;
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use serde::{Deserialize, Serialize};
+use tillwatch_platform::beats::Part;
 use tillwatch_workflows::agenda::Job;
 use tillwatch_workflows::tokens::TokenRoster;
 use tillwatch_workflows::watch::{Roster, Watch, WatchError};
@@ -44,6 +45,7 @@ pub async fn handle(watch: &Arc<Watch>, event: SqsEvent) -> SqsBatchResponse {
             batch.begin(&id, connection, async move { watch.check(&checked, job.why).await });
         }
     }
+    watch.roster.agenda.watched.beat(Part::Checks, watch.roster.clock.now()).await;
     batch.ended().await
 }
 
@@ -56,5 +58,6 @@ pub async fn schedule(roster: &Roster, tokens: &TokenRoster, sweeps: bool) -> Re
         tracing::info!(missed, "connections that nobody had watched are watched from now on");
     }
     roster.surveyed_anew().await?;
+    roster.agenda.watched.beat(Part::Scheduler, roster.clock.now()).await;
     Ok(Scheduled { due, refreshes, missed })
 }

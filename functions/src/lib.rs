@@ -10,4 +10,5 @@ pub mod refreshes;
 pub mod rollup;
 pub mod start;
 pub mod subscriptions;
+pub mod tally;
 pub mod webhook;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
+use tillwatch_platform::beats::Part;
 use tillwatch_workflows::agenda::Job;
 use tillwatch_workflows::tokens::{Recovery, Refresher};
 
@@ -30,5 +31,6 @@ pub async fn handle(refresher: &Arc<Refresher>, event: SqsEvent) -> SqsBatchResp
             batch.begin(&id, connection, refresh);
         }
     }
+    refresher.roster.agenda.watched.beat(Part::Refreshes, refresher.clock.now()).await;
     batch.ended().await
 }

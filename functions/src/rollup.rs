@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tillwatch_domain::figures::Counted;
 use tillwatch_domain::{Cause, Outcome};
+use tillwatch_platform::beats::Part;
+use tillwatch_platform::clock::Clock;
 use tillwatch_platform::table::{Table, TableError};
 use tillwatch_workflows::rollup::{StreamChange, roll_up};
 
@@ -65,11 +67,16 @@ pub enum RollupError {
 }
 
 /// Counts one batch.
-pub async fn handle(table: &Table, batch: &StreamBatch) -> Result<WindowState, RollupError> {
+pub async fn handle(
+    table: &Table,
+    batch: &StreamBatch,
+    clock: &dyn Clock,
+) -> Result<WindowState, RollupError> {
     let changes: Vec<_> = batch.records.iter().filter_map(change).collect();
     if !changes.is_empty() {
         let shard = batch.shard.as_deref().ok_or(RollupError::NoShard)?;
         roll_up(table, shard, &changes).await?;
+        table.beat(Part::Rollup, clock.now()).await;
     }
     Ok(WindowState::default())
 }
@@ -100,6 +107,7 @@ fn counted(image: &Map<String, Value>) -> Option<Counted> {
         cause,
         received_ms: number(image, "ra")?,
         processed_ms: number(image, "pa"),
+        attempts: number(image, "at").and_then(|count| u32::try_from(count).ok()).unwrap_or(0),
         count: number(image, "n").unwrap_or(1),
     })
 }

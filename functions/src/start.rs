@@ -21,6 +21,7 @@ use tillwatch_platform::vault::Vault;
 use tillwatch_platform::watched::{Of, Watched};
 use tillwatch_platform::watcher::CloudWatch;
 use tillwatch_workflows::agenda::Agenda;
+use tillwatch_workflows::backlog::Backlog;
 use tillwatch_workflows::configuration::Configurator;
 use tillwatch_workflows::console::{Console, Operators};
 use tillwatch_workflows::credentials::Credentials;
@@ -31,6 +32,7 @@ use tillwatch_workflows::replay::{Receivers, Replays};
 use tillwatch_workflows::routing::Routing;
 use tillwatch_workflows::signing::SettingsCache;
 use tillwatch_workflows::subscriptions::Keeper;
+use tillwatch_workflows::tally::{Tallies, TallyStore};
 use tillwatch_workflows::tokens::{Refresher, TokenRoster};
 use tillwatch_workflows::watch::{EVERY, REFERENCES, Reach, Roster, Surveys, Watch};
 use tokio::sync::Mutex;
@@ -135,7 +137,7 @@ pub fn rollup() -> Result<(), Error> {
         table.warm(Which::Figures).await;
         let table = &table;
         lambda_runtime::run(service_fn(|event: LambdaEvent<StreamBatch>| async move {
-            crate::rollup::handle(table, &event.payload).await.map_err(Error::from)
+            crate::rollup::handle(table, &event.payload, &SystemClock).await.map_err(Error::from)
         }))
         .await
     })
@@ -147,7 +149,6 @@ pub fn console() -> Result<(), Error> {
     log(environment)?;
     block_on(async {
         let config = aws::from_environment(Patience::WORKER)?;
-        let url = environment.queue_url()?;
         let payloads: Arc<dyn Payloads> = Arc::new(Bucket::new(&config, environment.payload_bucket()?));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let secrets: Arc<dyn Secrets> = Arc::new(SecretsManager::new(&config));
@@ -157,10 +158,9 @@ pub fn console() -> Result<(), Error> {
         let console = Console {
             replays: Arc::new(replays(environment, &config).await?),
             table: Table::new(&config, environment.table()?, environment.figures_table()?),
-            queue: Arc::new(Sqs::new(&config, url.clone())),
-            dead_letters: Arc::new(Sqs::new(&config, environment.dead_letter_queue_url()?)),
+            queue: Arc::new(Sqs::new(&config, environment.queue_url()?)),
+            backlog: backlog(environment, &config)?,
             payloads,
-            watcher: Some((CloudWatch::new(&config), name_in(&url))),
             clock: Arc::clone(&clock),
             operators: Operators::new(Arc::clone(&secrets), environment.secret()?),
             watch: Arc::new(watch(environment, &config, configuration.clone(), Arc::clone(&outbound))?),
@@ -258,6 +258,30 @@ pub fn refreshes() -> Result<(), Error> {
     })
 }
 
+/// The tally function.
+pub fn tally() -> Result<(), Error> {
+    let environment = Environment;
+    log(environment)?;
+    block_on(async {
+        let config = aws::from_environment(Patience::WORKER)?;
+        let roster = Arc::new(roster(environment, &config)?);
+        let tallies = Tallies {
+            table: Table::new(&config, environment.table()?, environment.figures_table()?),
+            store: Arc::clone(&roster.tallies),
+            roster,
+            tokens: Arc::new(token_roster(environment, &config)?),
+            backlog: backlog(environment, &config)?,
+            clock: Arc::new(SystemClock),
+        };
+        let tallies = &tallies;
+        lambda_runtime::run(service_fn(|event: LambdaEvent<serde::de::IgnoredAny>| async move {
+            let until = Instant::now() + left(event.context.deadline);
+            crate::tally::handle(tallies, until).await.map_err(Error::from)
+        }))
+        .await
+    })
+}
+
 /// The subscriptions function.
 pub fn subscriptions() -> Result<(), Error> {
     let environment = Environment;
@@ -333,8 +357,24 @@ fn roster(environment: Environment, config: &aws::SdkConfig) -> Result<Roster, E
         connections: Connections::new(config, environment.connections_table()?),
         agenda,
         surveys: Surveys::kept_in(Arc::new(Bucket::new(config, environment.payload_bucket()?))),
+        tallies: tally_store(environment, config)?,
         clock: Arc::new(SystemClock),
         every: environment.check_every()?.unwrap_or(EVERY),
+    })
+}
+
+fn tally_store(environment: Environment, config: &aws::SdkConfig) -> Result<Arc<TallyStore>, Error> {
+    let bucket = Bucket::new(config, environment.payload_bucket()?);
+    Ok(Arc::new(TallyStore::new(Arc::new(bucket), Arc::new(SystemClock))))
+}
+
+fn backlog(environment: Environment, config: &aws::SdkConfig) -> Result<Backlog, Error> {
+    let url = environment.queue_url()?;
+    let watcher = Some((CloudWatch::new(config), name_in(&url)));
+    Ok(Backlog {
+        events: Arc::new(Sqs::new(config, url)),
+        dead_letters: Arc::new(Sqs::new(config, environment.dead_letter_queue_url()?)),
+        watcher,
     })
 }
 

@@ -78,6 +78,7 @@ fn changes() -> impl Strategy<Value = Vec<StreamChange>> {
                 cause: (outcome == Outcome::Rejected).then_some(Cause::WrongSignature),
                 received_ms: BEGINNING + minute * 60_000,
                 processed_ms: Some(BEGINNING + minute * 60_000 + 40),
+                attempts: 1,
                 count: 1,
             }
         };

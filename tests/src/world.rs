@@ -334,6 +334,11 @@ impl World {
         due
     }
 
+    /// Has webhooks tallied, as the schedule does every five minutes; how many events were gone through.
+    pub async fn tally(&self) -> u64 {
+        self.meant(self.stack().tally().await).unwrap_or(0)
+    }
+
     /// Lets so much time pass, with a look at what is due every ten seconds.
     pub async fn watch_for(&self, span: Duration) {
         let until = self.now() + span;

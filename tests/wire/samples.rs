@@ -30,6 +30,8 @@ async fn every_function_answers_its_sample_event() {
     assert_eq!(answer, json!({"state": {}}));
     let answer = deployment.answer("Scheduler", "scheduler", &event("scheduler.json")).await;
     assert_eq!(answer, json!({"due": 0, "refreshes": 0, "missed": 0}));
+    let answer = deployment.answer("Tally", "tally", &event("tally.json")).await;
+    assert_eq!(answer, json!({"events": 0, "silent": 0, "more": false}));
     let answer = deployment.answer("Checks", "checks", &event("checks.json")).await;
     assert_eq!(answer, json!({"batchItemFailures": []}));
     let answer = deployment.answer("Refreshes", "refreshes", &event("refreshes.json")).await;

@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use aws_lambda_events::encodings::Body as EventBody;
@@ -21,13 +22,13 @@ use aws_lambda_events::event::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpR
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use http::header::{CONNECTION, RETRY_AFTER};
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
-use http_body_util::Full;
-use hyper::body::Incoming;
+use http_body_util::{Either, Full};
+use hyper::body::{Body, Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tillwatch_workflows::console::Problem;
+use tillwatch_workflows::console::{Exposition, Problem};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -140,8 +141,15 @@ impl Server {
         request: Request<Incoming>,
         peer: SocketAddr,
         unread: &AtomicBool,
-    ) -> Result<Response<Full<Bytes>>, Infallible> {
+    ) -> Result<Response<Answered>, Infallible> {
         let (parts, body) = request.into_parts();
+        if parts.method == http::Method::GET && parts.uri.path() == "/metrics" {
+            let authorization = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+            return Ok(match self.stack.scrape(authorization).await {
+                Ok(exposition) => pieces(exposition),
+                Err(problem) => response(problem),
+            });
+        }
         let cause = match body::read(body, &self.bodies, self.limits.patience).await {
             Ok(body) => {
                 let answer = self.stack.http(event(&parts, body.bytes, peer)).await;
@@ -224,14 +232,38 @@ fn joined(headers: &HeaderMap) -> HeaderMap {
     joined
 }
 
-fn response(answer: ApiGatewayV2httpResponse) -> Response<Full<Bytes>> {
+/// A body that is whole, or made piece by piece while it is sent.
+type Answered = Either<Full<Bytes>, Pieces>;
+
+/// What Prometheus scrapes, made while it is sent.
+struct Pieces(Exposition);
+
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.next().map(|piece| Ok(Frame::data(Bytes::from(piece)))))
+    }
+}
+
+fn pieces(exposition: Exposition) -> Response<Answered> {
+    let mut response = Response::new(Either::Right(Pieces(exposition)));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(Exposition::TYPE));
+    response
+}
+
+fn response(answer: ApiGatewayV2httpResponse) -> Response<Answered> {
     let status = u16::try_from(answer.status_code).ok().and_then(|status| StatusCode::from_u16(status).ok());
     let body = match answer.body {
         Some(EventBody::Text(text)) => Bytes::from(text),
         Some(EventBody::Binary(bytes)) => Bytes::from(bytes),
         _ => Bytes::new(),
     };
-    let mut response = Response::new(Full::new(body));
+    let mut response = Response::new(Either::Left(Full::new(body)));
     *response.status_mut() = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     *response.headers_mut() = answer.headers;
     response

@@ -258,6 +258,7 @@ fn background(
             running.spawn(loops::refresh(Arc::clone(&stack), stopping.clone()));
         }
         running.spawn(loops::schedule_checks(Arc::clone(&stack), stopping.clone()));
+        running.spawn(loops::tally(Arc::clone(&stack), stopping.clone()));
         running.spawn(loops::beat(Arc::clone(&stack), stopping.clone()));
         if stack.ports().public_url.is_some() {
             running.spawn(loops::look_after_subscriptions(Arc::clone(&stack), stopping.clone()));

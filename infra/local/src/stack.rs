@@ -15,7 +15,7 @@ use serde_json::Value;
 use tillwatch_domain::Cause;
 use tillwatch_domain::retry::RetryPolicy;
 use tillwatch_functions::processor::{Handler, Source};
-use tillwatch_functions::{checks, console, refreshes, rollup, subscriptions, webhook};
+use tillwatch_functions::{checks, console, refreshes, rollup, subscriptions, tally, webhook};
 use tillwatch_platform::clock::Clock;
 use tillwatch_platform::connections::{Connections, Unknown};
 use tillwatch_platform::metrics::Metrics;
@@ -28,8 +28,9 @@ use tillwatch_platform::vault::Vault;
 use tillwatch_platform::watched::{Of, Watched};
 use tillwatch_providers::Headers;
 use tillwatch_workflows::agenda::Agenda;
+use tillwatch_workflows::backlog::Backlog;
 use tillwatch_workflows::configuration::Configurator;
-use tillwatch_workflows::console::{Console, Operators, Problem};
+use tillwatch_workflows::console::{Console, Exposition, Operators, Problem};
 use tillwatch_workflows::credentials::Credentials;
 use tillwatch_workflows::envelope::Message;
 use tillwatch_workflows::own_settings::OwnSettings;
@@ -39,6 +40,7 @@ use tillwatch_workflows::replay::{Receivers, Replays};
 use tillwatch_workflows::routing::Routing;
 use tillwatch_workflows::signing::SettingsCache;
 use tillwatch_workflows::subscriptions::Keeper;
+use tillwatch_workflows::tally::{Tallies, TallyError, TallyStore};
 use tillwatch_workflows::tokens::{Refresher, TokenRoster};
 use tillwatch_workflows::watch::{Reach, Roster, Surveys, Watch, WatchError};
 use tokio::sync::Mutex;
@@ -71,6 +73,8 @@ const FEW_WAIT: u64 = 20;
 const JOBS_BATCH: usize = 1;
 /// How long a job stays invisible: it is done again if it does not end.
 const JOBS_VISIBILITY: Duration = Duration::from_mins(3);
+/// How long a look at all webhooks may take, as in the template.
+const TALLY_TIMEOUT: Duration = Duration::from_mins(4);
 /// How long a received message stays invisible: six times as long, as AWS advises.
 pub const VISIBILITY: Duration = Duration::from_mins(3);
 
@@ -164,6 +168,7 @@ pub struct Stack {
     subscriptions: Arc<Keeper>,
     watch: Arc<Watch>,
     refresher: Arc<Refresher>,
+    tallies: Tallies,
     routing: Arc<Routing>,
 }
 
@@ -226,13 +231,21 @@ impl Stack {
             public_url: ports.public_url.clone(),
             allow_plain: ports.outbound.allow_private,
         });
+        let backlog = Backlog { events: events.clone(), dead_letters: dead_letters.clone(), watcher: None };
+        let tallies = Tallies {
+            table: table.clone(),
+            store: Arc::clone(&watch.roster.tallies),
+            roster: Arc::clone(&watch.roster),
+            tokens: Arc::clone(&refresher.roster),
+            backlog: backlog.clone(),
+            clock: ports.clock.clone(),
+        };
         let console = Console {
             replays: replays.clone(),
             table: table.clone(),
             queue: events.clone(),
-            dead_letters: dead_letters.clone(),
+            backlog: backlog.clone(),
             payloads: ports.payloads.clone(),
-            watcher: None,
             clock: ports.clock.clone(),
             operators: Operators::new(ports.secrets.clone(), "console".to_owned()),
             configuration,
@@ -254,6 +267,7 @@ impl Stack {
             subscriptions: keeper,
             watch,
             refresher,
+            tallies,
             routing,
             ports,
         }
@@ -284,6 +298,11 @@ impl Stack {
                 )),
             },
         }
+    }
+
+    /// What Prometheus scrapes, piece by piece; and why not.
+    pub async fn scrape(&self, authorization: Option<&str>) -> Result<Exposition, ApiGatewayV2httpResponse> {
+        self.console.exposition(authorization).await.map_err(|problem| gateway::problem(&problem))
     }
 
     /// The answer to a request whose body is too large to be read at all. A webhook is kept without it, as a rejected one.
@@ -340,7 +359,9 @@ impl Stack {
         let count = records.len();
         let batch = serde_json::json!({"Records": records, "shardId": shard});
         let batch = serde_json::from_value(batch).map_err(|error| failed(error.to_string()))?;
-        rollup::handle(&self.table, &batch).await.map_err(|error| failed(error.to_string()))?;
+        rollup::handle(&self.table, &batch, &*self.ports.clock)
+            .await
+            .map_err(|error| failed(error.to_string()))?;
         self.ports.stream.counted(&last).await?;
         Ok(count)
     }
@@ -402,6 +423,12 @@ impl Stack {
         }
         let event = batch_of(&batch, REFRESHES_QUEUE);
         done(queue, batch, refreshes::handle(&self.refresher, event).await).await
+    }
+
+    /// Looks at how each connection's webhooks go, as the schedule does; how many events that were.
+    pub async fn tally(&self) -> Result<u64, QueueError> {
+        let failed = |error: TallyError| QueueError { action: "tally webhooks", cause: error.to_string() };
+        Ok(tally::handle(&self.tallies, Instant::now() + TALLY_TIMEOUT).await.map_err(failed)?.events)
     }
 
     /// What refreshes tokens.
@@ -474,6 +501,7 @@ fn watch(ports: &Ports, configuration: &Configurator, outbound: &Arc<Outbound>) 
         connections: configuration.connections.clone(),
         agenda: agenda(ports, Of::Health, &ports.checks),
         surveys: Surveys::default(),
+        tallies: Arc::new(TallyStore::new(ports.payloads.clone(), ports.clock.clone())),
         clock: ports.clock.clone(),
         every: ports.check_every,
     };

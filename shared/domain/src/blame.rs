@@ -103,7 +103,8 @@ pub fn is_of_the_account(trouble: Trouble) -> bool {
         | Trouble::ProviderError
         | Trouble::Unreadable
         | Trouble::Refused
-        | Trouble::OurNetwork => false,
+        | Trouble::OurNetwork
+        | Trouble::Silent => false,
     }
 }
 

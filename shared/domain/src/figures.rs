@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::Outcome;
 use crate::rejection::Cause;
 
@@ -23,12 +25,15 @@ pub struct Counted {
     pub received_ms: i64,
     /// When it took its outcome, Unix milliseconds.
     pub processed_ms: Option<i64>,
+    /// How often processing was tried.
+    pub attempts: u32,
     /// How many requests it stands for: one, but for the sum of those rejected above the cap.
     pub count: i64,
 }
 
 /// Amounts to add, by the figure's name. Zeros are left out.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Deltas(BTreeMap<String, i64>);
 
 impl Deltas {
@@ -92,6 +97,9 @@ pub const RECEIVED: &str = "received";
 /// The sum of processing times in milliseconds, of events whose outcome is final.
 pub const LATENCY_SUM_MS: &str = "latency_sum_ms";
 
+/// Attempts at processing beyond the first of each event.
+pub const RETRIES: &str = "retries";
+
 /// What an item stands for in the minute and on the day in which it was received.
 pub fn of(item: &Counted) -> Deltas {
     let mut deltas = Deltas::default();
@@ -100,6 +108,7 @@ pub fn of(item: &Counted) -> Deltas {
     if let Some(cause) = item.cause {
         deltas.add(cause_figure(cause), item.count);
     }
+    deltas.add(RETRIES, i64::from(item.attempts.saturating_sub(1)));
     if let (true, Some(processed)) = (item.outcome.is_final(), item.processed_ms) {
         let took = (processed - item.received_ms).max(0);
         deltas.add(latency_figure(LATENCY_BOUNDS_MS.partition_point(|bound| *bound < took)), 1);
@@ -121,7 +130,7 @@ mod tests {
     }
 
     fn counted(outcome: Outcome, processed_ms: Option<i64>) -> Counted {
-        Counted { outcome, cause: None, received_ms: 1_000, processed_ms, count: 1 }
+        Counted { outcome, cause: None, received_ms: 1_000, processed_ms, attempts: 1, count: 1 }
     }
 
     #[test]
@@ -139,6 +148,12 @@ mod tests {
             (deltas.get("received"), deltas.get("outcome_parked"), deltas.get("outcome_applied")),
             (0, -1, 1)
         );
+    }
+
+    #[test]
+    fn an_event_that_was_tried_three_times_was_tried_again_twice() {
+        let event = Counted { attempts: 3, ..counted(Outcome::Applied, Some(1_030)) };
+        assert_eq!(of(&event).get(RETRIES), 2);
     }
 
     #[test]

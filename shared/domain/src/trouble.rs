@@ -38,11 +38,13 @@ pub enum Trouble {
     AddressNotPublic,
     /// We could not make the check: nothing at all is to be reached from here.
     OurNetwork,
+    /// Its webhooks do not come, at a time at which they always did.
+    Silent,
 }
 
 impl Trouble {
     /// Every one.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Slow,
         Self::RateLimited,
         Self::TimedOut,
@@ -58,6 +60,7 @@ impl Trouble {
         Self::Refused,
         Self::AddressNotPublic,
         Self::OurNetwork,
+        Self::Silent,
     ];
 
     /// The name used in the API.
@@ -78,6 +81,7 @@ impl Trouble {
             Self::Refused => "refused",
             Self::AddressNotPublic => "address_not_public",
             Self::OurNetwork => "our_network",
+            Self::Silent => "silent",
         }
     }
 
@@ -99,6 +103,7 @@ impl Trouble {
             Self::Refused => "It refuses the request itself.",
             Self::AddressNotPublic => "It lies at an address to which nobody outside may be sent.",
             Self::OurNetwork => "Nothing at all can be reached from here.",
+            Self::Silent => "No webhook comes, at a time of the week at which they always did.",
         }
     }
 
@@ -125,13 +130,16 @@ impl Trouble {
             }
             Self::AddressNotPublic => "Give the server a public address: private ones are not called.",
             Self::OurNetwork => "Look at the network here: name service, gateway, firewall.",
+            Self::Silent => {
+                "Look whether the webhook subscription is still there, and whether the place is closed: then say so in its opening hours."
+            }
         }
     }
 
     /// What a check that ran into it has found.
     pub fn finding(self) -> Finding {
         match self {
-            Self::Slow | Self::RateLimited => Finding::Poor,
+            Self::Slow | Self::RateLimited | Self::Silent => Finding::Poor,
             Self::Misconfigured | Self::OurNetwork => Finding::Inconclusive,
             Self::TimedOut
             | Self::NoAddress

@@ -4,6 +4,7 @@
 //! DynamoDB inside the process (see [`table::LocalEndpoint`]).
 
 pub mod aws;
+pub mod beats;
 pub mod clock;
 pub mod config;
 pub mod connections;

@@ -9,6 +9,7 @@
 //! In the index `listed` a document stands under `H#<shard>` or `T#<shard>` by the time at which it is due, so that one query finds what is
 //! due and another all there is. The time is part of the key: a check costs three write units, and its calls a fourth.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -18,6 +19,7 @@ use jiff::tz::Offset;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::beats::{Beats, Part};
 use crate::table::item::{Reader, conditional, number, text};
 use crate::table::schema::{EXPIRES, LISTED_BY_KIND};
 use crate::table::{Item, TableError, Written};
@@ -84,6 +86,7 @@ pub struct Watched {
     client: Client,
     connections: String,
     figures: String,
+    beats: Beats,
 }
 
 /// A number of this id's own, so that what was made together is not done together.
@@ -106,7 +109,19 @@ fn calls_key(id: &str, at_ms: i64) -> String {
 impl Watched {
     /// What is kept in the tables of these names.
     pub fn new(config: &aws_types::SdkConfig, of: Of, connections: String, figures: String) -> Self {
-        Self { of, shards: SHARDS, client: Client::new(config), connections, figures }
+        let client = Client::new(config);
+        let beats = Beats::new(client.clone(), figures.clone());
+        Self { of, shards: SHARDS, client, connections, figures, beats }
+    }
+
+    /// Says that a part of Tillwatch is at work.
+    pub async fn beat(&self, part: Part, now: Timestamp) {
+        self.beats.beat(part, now).await;
+    }
+
+    /// When each part was last at work, Unix milliseconds, of parts that ever were.
+    pub async fn beats(&self) -> Result<BTreeMap<Part, i64>, TableError> {
+        self.beats.all().await
     }
 
     /// The same where one partition is enough.

@@ -2,6 +2,7 @@
 //! stands behind them; the functions of a deployment and the one process of a laptop call the same code.
 
 pub mod agenda;
+pub mod backlog;
 pub mod configuration;
 pub mod console;
 pub mod credentials;
@@ -16,5 +17,6 @@ pub mod rollup;
 pub mod routing;
 pub mod signing;
 pub mod subscriptions;
+pub mod tally;
 pub mod tokens;
 pub mod watch;

@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use tillwatch_domain::retry::{Next, RetryPolicy};
 use tillwatch_domain::span::millis;
 use tillwatch_domain::{Change, Effect, Event, EventId, Outcome, Record};
+use tillwatch_platform::beats::Part;
 use tillwatch_platform::clock::Clock;
 use tillwatch_platform::entropy;
 use tillwatch_platform::metrics::{Metric, Metrics};
@@ -112,6 +113,7 @@ impl Processor {
             Ok(Message::Request(envelope)) => return self.request(incoming, envelope).await,
             Ok(Message::Shed(shed)) => self.shed(&shed).await.map(|()| vec![]),
             Ok(Message::Heartbeat { .. }) => {
+                self.table.beat(Part::Processor, self.clock.now()).await;
                 self.heartbeat().await;
                 Ok(vec![])
             }

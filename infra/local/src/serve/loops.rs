@@ -118,6 +118,26 @@ pub(super) async fn schedule_checks(stack: Arc<Stack>, mut stop: watch::Receiver
     }
 }
 
+/// Has webhooks tallied. A look that comes sooner than the next is due does nothing.
+pub(super) async fn tally(stack: Arc<Stack>, mut stop: watch::Receiver<bool>) {
+    let mut minutes = tokio::time::interval(Duration::from_mins(1));
+    loop {
+        tokio::select! {
+            _ = minutes.tick() => {}
+            _ = stop.changed() => return,
+        }
+        tokio::select! {
+            looked = stack.tally() => {
+                if let Err(error) = looked {
+                    tracing::error!(%error, "webhooks could not be tallied; in a minute again");
+                }
+            }
+            // What was not kept is counted again.
+            _ = stop.changed() => return,
+        }
+    }
+}
+
 /// The schedule.
 pub(super) async fn beat(stack: Arc<Stack>, mut stop: watch::Receiver<bool>) {
     let mut minutes = tokio::time::interval(Duration::from_mins(1));

@@ -153,7 +153,7 @@ impl EventItem {
         format!("{}#{}", moment(at_ms), self.id)
     }
 
-    fn from_item(action: &'static str, item: &Item) -> Result<Self, TableError> {
+    pub(super) fn from_item(action: &'static str, item: &Item) -> Result<Self, TableError> {
         let reader = Reader { action, item };
         let owned = |name: &str| reader.text(name).map(str::to_owned);
         let id = reader.must("pk", reader.text("pk").and_then(|pk| pk.strip_prefix("E#")))?;
@@ -202,6 +202,12 @@ fn day(at_ms: i64) -> String {
 
 fn day_partition(provider: &str, day: &str, shard: u8) -> String {
     format!("{provider}#{day}#{shard}")
+}
+
+/// The partitions that a provider's day is spread over.
+pub(super) fn day_partitions(provider: &str, day_ms: i64) -> Vec<String> {
+    let day = day(day_ms);
+    (0..DAY_SHARDS).map(|shard| day_partition(provider, &day, shard)).collect()
 }
 
 fn rare_partition(provider: &str, outcome: Outcome, shard: u8) -> String {
@@ -304,8 +310,7 @@ impl Table {
         request: &RequestId,
     ) -> Result<Option<String>, TableError> {
         let at_ms = request.arrived_ms();
-        let day = day(at_ms);
-        let partitions = (0..DAY_SHARDS).map(|shard| day_partition(provider, &day, shard));
+        let partitions = day_partitions(provider, at_ms);
         let bounds = (moment(at_ms), moment(at_ms + 1));
         let (events, _) = self.in_partitions(BY_TIME, partitions, bounds, 100, Order::NewestFirst).await?;
         Ok(events.into_iter().find(|event| event.request_id == request.as_str()).map(|event| event.id))
@@ -319,9 +324,7 @@ impl Table {
         before: &str,
         limit: i32,
     ) -> Result<Listing, TableError> {
-        let day = day(day_ms);
-        let partitions = (0..DAY_SHARDS).map(|shard| day_partition(provider, &day, shard)).collect();
-        self.listed(BY_TIME, partitions, before, limit).await
+        self.listed(BY_TIME, day_partitions(provider, day_ms), before, limit).await
     }
 
     /// A provider's events of one rare outcome, newest first, from before `before` on.
@@ -418,7 +421,7 @@ enum Order {
 }
 
 /// The sort key before those of this moment: Unix milliseconds.
-fn moment(at_ms: i64) -> String {
+pub(super) fn moment(at_ms: i64) -> String {
     format!("{at_ms:013}")
 }
 

@@ -13,6 +13,7 @@
 //!
 //! Attribute names are two letters: an event's item should fit one write unit, 1 KiB, with its payload.
 
+mod arrived;
 mod event;
 mod figures;
 pub(crate) mod item;
@@ -20,9 +21,15 @@ mod local;
 mod record;
 pub mod schema;
 
+use std::collections::BTreeMap;
+
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata};
 use aws_sdk_dynamodb::types::AttributeValue;
+
+use jiff::Timestamp;
+
+use crate::beats::{Beats, Part};
 
 pub use event::{EventItem, Listing, PayloadAt};
 pub use figures::{Counter, Period};
@@ -106,12 +113,24 @@ pub struct Table {
     client: Client,
     main: String,
     figures: String,
+    beats: Beats,
 }
 
 impl Table {
     /// The tables of these names.
     pub fn new(config: &aws_types::SdkConfig, main: String, figures: String) -> Self {
-        Self { client: Client::new(config), main, figures }
+        let client = Client::new(config);
+        Self { beats: Beats::new(client.clone(), figures.clone()), client, main, figures }
+    }
+
+    /// Says that a part of Tillwatch is at work.
+    pub async fn beat(&self, part: Part, now: Timestamp) {
+        self.beats.beat(part, now).await;
+    }
+
+    /// When each part was last at work, Unix milliseconds, of parts that ever were.
+    pub async fn beats(&self) -> Result<BTreeMap<Part, i64>, TableError> {
+        self.beats.all().await
     }
 
     /// Opens the connection before the first event needs it, by asking for an item that is not there. Whether it

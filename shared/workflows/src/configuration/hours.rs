@@ -1,12 +1,11 @@
 //! Whether a location can be open at the hours that are said.
 
 use jiff::civil::Date;
+use tillwatch_domain::hours::{DAY, minute};
 use tillwatch_domain::location::{HoursMode, OpeningHours, Span};
 
 use super::check::Mistakes;
 use super::mistake::{Mistake, Path};
-
-const DAY: u32 = 24 * 60;
 
 pub(super) fn check(hours: &OpeningHours, path: &Path, mistakes: &mut Mistakes<'_>) {
     if hours.mode != HoursMode::Weekly && !hours.days.is_empty() {
@@ -79,19 +78,6 @@ fn time(span: &Span, bound: Bound, path: &Path, mistakes: &mut Mistakes<'_>) -> 
         mistakes.add(Mistake::error(&at, format!("\"{text}\" is no time of the day")).meaning(meant));
     }
     minute
-}
-
-/// `HH:MM` in minutes.
-fn minute(text: &str) -> Option<u32> {
-    let (hours, minutes) = text.split_once(':')?;
-    let two = |text: &str| match text.as_bytes() {
-        [tens @ b'0'..=b'9', ones @ b'0'..=b'9'] => {
-            Some(u32::from(tens - b'0') * 10 + u32::from(ones - b'0'))
-        }
-        _ => None,
-    };
-    let (hours, minutes) = (two(hours)?, two(minutes)?);
-    (hours <= 24 && minutes < 60).then_some(hours * 60 + minutes)
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use tillwatch_domain::figures::{
-    Deltas, LATENCY_BOUNDS_MS, LATENCY_SUM_MS, RECEIVED, cause_figure, latency_figure, outcome_figure,
+    Deltas, LATENCY_BOUNDS_MS, LATENCY_SUM_MS, RECEIVED, RETRIES, cause_figure, latency_figure,
+    outcome_figure,
 };
 use tillwatch_domain::{Cause, Outcome};
 use tillwatch_platform::table::Period;
@@ -55,6 +56,10 @@ pub struct ProviderHealth {
     pub failed: i64,
     /// Events that wait for an operator.
     pub parked: i64,
+    /// Attempts at processing beyond the first of each event.
+    pub retries: i64,
+    /// How many of a thousand of the events that came to an end took effect, and were not given up; null, if none did.
+    pub success_per_mille: Option<i64>,
     /// From arrival to final effect.
     pub processing_time: ProcessingTimes,
     /// The minute in which something arrived last, within the span.
@@ -75,13 +80,16 @@ pub struct ProcessingTimes {
 }
 
 impl ProviderHealth {
-    fn of(figures: &Deltas) -> Self {
+    pub(super) fn of(figures: &Deltas) -> Self {
         let outcome = |outcome| figures.get(&outcome_figure(outcome));
         let rejected = outcome(Outcome::Rejected);
         let (applied, superseded, ignored) =
             (outcome(Outcome::Applied), outcome(Outcome::Superseded), outcome(Outcome::Ignored));
         let shadowed = outcome(Outcome::Shadowed);
         let received = figures.get(RECEIVED);
+        let processed = applied + superseded + ignored + shadowed;
+        let (failed, parked) = (outcome(Outcome::Failed), outcome(Outcome::Parked));
+        let ended = processed + failed + parked;
         Self {
             received,
             accepted: received - rejected,
@@ -91,15 +99,17 @@ impl ProviderHealth {
                 .map(|cause| (cause.name(), figures.get(&cause_figure(cause))))
                 .filter(|(_, count)| *count != 0)
                 .collect(),
-            processed: applied + superseded + ignored + shadowed,
+            processed,
             applied,
             superseded,
             ignored,
             shadowed,
             unknown_connection: outcome(Outcome::UnknownConnection),
             held: outcome(Outcome::Held),
-            failed: outcome(Outcome::Failed),
-            parked: outcome(Outcome::Parked),
+            failed,
+            parked,
+            retries: figures.get(RETRIES),
+            success_per_mille: (ended > 0).then(|| processed * 1_000 / ended),
             processing_time: ProcessingTimes::of(figures),
             last_received_at: None,
         }

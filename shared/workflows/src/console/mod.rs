@@ -8,11 +8,13 @@ mod connections;
 mod deliveries;
 mod health;
 mod logs;
+mod metrics;
 mod openapi;
 mod operators;
 mod pauses;
 mod records;
 mod replays;
+mod statistics;
 mod subscriptions;
 mod tokens;
 mod watch;
@@ -25,12 +27,12 @@ use serde::Serialize;
 use tillwatch_domain::Kind;
 use tillwatch_platform::clock::Clock;
 use tillwatch_platform::payloads::Payloads;
-use tillwatch_platform::queue::{Gauge, Queue};
+use tillwatch_platform::queue::Queue;
 use tillwatch_platform::table::Table;
-use tillwatch_platform::watcher::CloudWatch;
 use tillwatch_providers::Provider;
 use utoipa::ToSchema;
 
+use crate::backlog::{Backlog, Waiting};
 use crate::configuration::{Configurator, Unconfigured};
 use crate::process::UNKNOWN_PROVIDER;
 use crate::replay::{ReplayError, Replays};
@@ -42,12 +44,17 @@ use crate::watch::Watch;
 pub use connections::{CheckView, ConnectionPage, ConnectionTest, ConnectionView, RingRotated};
 pub use deliveries::{Delivery, DeliveryDetail, DeliveryPage, Retried, TouchedRecord};
 pub use health::{Health, ProcessingTimes, ProviderHealth};
+pub use metrics::Exposition;
 pub use openapi::document as openapi;
 pub use operators::Operators;
 use operators::Who;
 pub use pauses::Paused;
 pub use records::{HistoryEntry, RecordView};
 pub use replays::{PlanView, ReplayList, ReplayRequest, ReplayView};
+pub use statistics::{
+    ConnectionStatistics, ConnectionWebhooks, HourView, KeptView, ObjectiveView, ObjectivesView, SilenceView,
+    Statistics, Trend, WindowView,
+};
 pub use subscriptions::SubscriptionsPage;
 pub use tokens::{RefreshesAsked, TokenPage, TokenView};
 pub use watch::{
@@ -201,12 +208,10 @@ pub struct Console {
     pub table: Table,
     /// The queue of events.
     pub queue: Arc<dyn Queue>,
-    /// The queue of dead letters.
-    pub dead_letters: Arc<dyn Queue>,
+    /// What waits on the queues of events.
+    pub backlog: Backlog,
     /// Payloads too large for the table.
     pub payloads: Arc<dyn Payloads>,
-    /// Where SQS's own word on the oldest message is found, and the queue's name; none where the queue tells itself.
-    pub watcher: Option<(CloudWatch, String)>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Who may use it.
@@ -246,6 +251,11 @@ impl Console {
                 allow: None,
             });
         }
+        if segments == ["metrics"] {
+            only(request, "GET")?;
+            let body = self.exposition(request.authorization.as_deref()).await?.collect();
+            return Ok(ApiAnswer { status: 200, content_type: Exposition::TYPE, body, allow: None });
+        }
         let room = Room::of(&segments).ok_or_else(|| no_path(request, &segments))?;
         let who = self.operators.admit(request.authorization.as_deref(), self.clock.now()).await?;
         let query = Query::parse(&request.query)?;
@@ -256,6 +266,7 @@ impl Console {
             Room::Logs => self.logs_route(&who, request, &query).await,
             Room::Pauses => self.pauses_route(&who, request, &segments, &query).await,
             Room::Replays => self.replays_route(&who, request, &segments, &query).await,
+            Room::Statistics => self.statistics_route(&who, request, &segments, &query).await,
             Room::Subscriptions => self.subscriptions_route(&who, request, &segments, &query).await,
             Room::Tokens => self.tokens_route(&who, request, &segments, &query).await,
             Room::Watch => self.watch_route(&who, request, &segments, &query).await,
@@ -304,18 +315,13 @@ impl Console {
 
     /// What waits on the queues.
     async fn pending(&self) -> Result<Pending, Problem> {
-        let events = self.queue.gauge().await.map_err(|error| Problem::ours(&error))?;
-        let dead: Gauge = self.dead_letters.gauge().await.map_err(|error| Problem::ours(&error))?;
-        let oldest = match (&self.watcher, events.oldest_age) {
-            (_, Some(age)) => Some(age),
-            (Some((watcher, queue)), None) => watcher.oldest_message_age(queue, self.clock.now()).await,
-            (None, None) => None,
-        };
+        let waiting = self.backlog.waiting(self.clock.now()).await.map_err(|error| Problem::ours(&error))?;
+        let Waiting { events, dead_letters } = waiting;
         Ok(Pending {
             count: events.waiting + events.delayed,
             in_flight: events.in_flight,
-            oldest_age_seconds: oldest.map(|age| age.as_secs()),
-            dead_letters: dead.waiting + dead.in_flight,
+            oldest_age_seconds: events.oldest_age.map(|age| age.as_secs()),
+            dead_letters: dead_letters.waiting + dead_letters.in_flight,
         })
     }
 }
@@ -329,6 +335,7 @@ enum Room {
     Logs,
     Pauses,
     Replays,
+    Statistics,
     Subscriptions,
     Tokens,
     Watch,
@@ -342,6 +349,7 @@ impl Room {
             _ if logs::is_route(segments) => Some(Self::Logs),
             _ if pauses::is_route(segments) => Some(Self::Pauses),
             _ if replays::is_route(segments) => Some(Self::Replays),
+            _ if statistics::is_route(segments) => Some(Self::Statistics),
             _ if subscriptions::is_route(segments) => Some(Self::Subscriptions),
             _ if tokens::is_route(segments) => Some(Self::Tokens),
             _ if watch::is_route(segments) => Some(Self::Watch),

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use super::health::ProviderHealth;
 use super::operators::Who;
+use super::statistics::SilenceView;
 use super::{ApiAnswer, ApiRequest, Console, Problem, Query, clipped, json, known, only, rfc3339};
 use crate::agenda::Why;
 use crate::watch::probe::Called;
@@ -81,6 +82,10 @@ pub struct ConnectionHealth {
     pub quota_used_percent: Option<u64>,
     /// When its token ends; null, where that is not told.
     pub token_expires_at: Option<String>,
+    /// Whether its webhooks come as they always did.
+    pub silence: SilenceView,
+    /// When its last webhook that was believed arrived, as far as that was counted: every five minutes.
+    pub last_webhook_at: Option<String>,
 }
 
 /// What is wrong with a connection, and what to do.
@@ -204,7 +209,7 @@ pub struct ChecksAsked {
 }
 
 /// How old a survey may be that lists are made of: on one machine they are made more often, in the cloud each minute.
-const OLDEST: Duration = Duration::from_mins(2);
+pub(super) const OLDEST: Duration = Duration::from_mins(2);
 /// How many of the worst are told with all.
 const WORST: usize = 20;
 
@@ -528,8 +533,10 @@ impl ConnectionHealth {
             blame,
             score: row.score,
             reasons: row.reasons.iter().map(word).collect(),
-            quota_used_percent: row.quota_used,
+            quota_used_percent: row.quota_used(),
             token_expires_at: row.token_ends_ms.map(rfc3339),
+            silence: SilenceView::of(Some(&row.sent)),
+            last_webhook_at: row.sent.last_ms.map(rfc3339),
         }
     }
 }

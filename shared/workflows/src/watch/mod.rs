@@ -29,6 +29,7 @@ use tokio::sync::Mutex;
 use crate::agenda::{Agenda, AgendaError};
 use crate::configuration::Unconfigured;
 use crate::credentials::Credentials;
+use crate::tally::TallyStore;
 use crate::tokens::TokensError;
 
 pub use check::Checked;
@@ -70,6 +71,8 @@ pub struct Roster {
     pub agenda: Agenda,
     /// How all did when that was looked at last.
     pub surveys: Surveys,
+    /// What was concluded of their webhooks.
+    pub tallies: Arc<TallyStore>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The time between two checks of a connection, where its provider asks for no longer one.

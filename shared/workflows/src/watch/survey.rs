@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tillwatch_domain::blame::{self, Blame, Evidence, Peers};
 use tillwatch_domain::health::{Finding, Trouble, Verdict};
+use tillwatch_domain::quota::Tracked;
 use tillwatch_domain::score::{self, Facts};
 use tillwatch_domain::span;
 use tillwatch_platform::payloads::Payloads;
@@ -15,6 +16,7 @@ use tillwatch_providers::checks;
 use tokio::sync::Mutex;
 
 use super::{Doing, Roster, WatchError};
+use crate::tally::{Sent, Silent, Standing};
 
 /// How one connection does at that moment. Times are Unix milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +41,9 @@ pub struct Row {
     /// How long the last check's slowest answer took.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub took_ms: Option<u32>,
+    /// What it found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<Finding>,
     /// How many checks are remembered, and how many of these failed.
     pub checks: u32,
     /// How many of these failed.
@@ -65,12 +70,19 @@ pub struct Row {
     /// What takes from the score, the most first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<score::Reason>,
-    /// How much of its fullest quota is used up, in per cent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub quota_used: Option<u64>,
+    /// What is left of the provider's limits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quotas: Vec<Tracked>,
     /// When its token ends, as far as that was told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_ends_ms: Option<i64>,
+    /// What was concluded of its webhooks and its token.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub sent: Sent,
+}
+
+fn is_nothing(sent: &Sent) -> bool {
+    *sent == Sent::default()
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
@@ -95,6 +107,9 @@ pub struct Surveys {
     kept: Option<Arc<dyn Payloads>>,
 }
 
+/// What was concluded so long ago says nothing of now.
+const CONCLUDED: Duration = Duration::from_mins(20);
+
 /// No more often is one made.
 const OFTEN: Duration = Duration::from_secs(10);
 /// The name under which it is kept.
@@ -118,8 +133,16 @@ impl Surveys {
 
 impl Survey {
     /// Judges all together.
-    pub fn of(all: &[Kept<Doing>], every: impl Fn(&str) -> Duration, now_ms: i64) -> Self {
-        let mut rows: Vec<Row> = all.iter().map(|kept| row(kept, every(&kept.provider), now_ms)).collect();
+    pub fn of(
+        all: &[Kept<Doing>],
+        every: impl Fn(&str) -> Duration,
+        standing: &Standing,
+        now_ms: i64,
+    ) -> Self {
+        let is_fresh = (0..span::millis(CONCLUDED)).contains(&(now_ms - standing.at_ms));
+        let sent = |id: &str| standing.connections.get(id).filter(|_| is_fresh).cloned().unwrap_or_default();
+        let of = |kept| row(kept, every(&kept.provider), sent(&kept.id), now_ms);
+        let mut rows: Vec<Row> = all.iter().map(of).collect();
         let known = Known::of(&rows);
         let blames: Vec<_> = rows.iter().map(|row| known.blamed(row)).collect();
         for (row, blame) in rows.iter_mut().zip(blames) {
@@ -131,7 +154,9 @@ impl Survey {
 
     /// How one does that was read since, judged by what was known of the others.
     pub fn with(&self, kept: &Kept<Doing>, every: Duration, now_ms: i64) -> Row {
-        let mut new = row(kept, every, now_ms);
+        let known = self.rows.iter().find(|row| row.id == kept.id);
+        let sent = known.map(|row| row.sent.clone()).unwrap_or_default();
+        let mut new = row(kept, every, sent, now_ms);
         let others = self.rows.iter().filter(|row| row.id != new.id);
         new.blame = Known::of(others.chain([&new])).blamed(&new);
         new
@@ -140,16 +165,29 @@ impl Survey {
 
 /// What is known of the connections of each provider, by when it was found out: of those that were not checked since one
 /// fails, nobody knows whether they do too.
-struct Known<'a>(BTreeMap<&'a str, Vec<(i64, Peers)>>);
+struct Known<'a> {
+    checked: BTreeMap<&'a str, Vec<(i64, Peers)>>,
+    /// Whose webhooks come, or have fallen silent.
+    heard: BTreeMap<&'a str, Peers>,
+}
 
 impl<'a> Known<'a> {
     fn of(rows: impl IntoIterator<Item = &'a Row>) -> Self {
         let mut all: BTreeMap<&str, Vec<(i64, Peers)>> = BTreeMap::new();
+        let mut heard: BTreeMap<&str, Peers> = BTreeMap::new();
         for row in rows {
+            let is_silent = row.sent.silent.is_some();
+            if is_silent || row.sent.is_normal {
+                let peers = heard.entry(&row.provider).or_default();
+                peers.known += 1;
+                peers.failing += u32::from(is_silent);
+            }
             let Some(checked_ms) = row.checked_ms else { continue };
             let is_refused = row.trouble.is_some_and(blame::is_of_the_account);
             let (failing, refused) = match (row.verdict, is_refused) {
                 (Verdict::Unknown | Verdict::Paused, _) => continue,
+                // Its calls go well.
+                (Verdict::Degraded, _) if row.trouble == Some(Trouble::Silent) => (0, 0),
                 (Verdict::Up, _) => (0, 0),
                 (Verdict::Degraded | Verdict::Down, false) => (1, 0),
                 (Verdict::Degraded | Verdict::Down, true) => (0, 1),
@@ -167,7 +205,7 @@ impl<'a> Known<'a> {
                 *peers = sum;
             }
         }
-        Self(all)
+        Self { checked: all, heard }
     }
 
     /// How those of a provider do that were checked since then.
@@ -180,12 +218,16 @@ impl<'a> Known<'a> {
     fn blamed(&self, row: &Row) -> Option<(Blame, blame::Reason)> {
         let trouble = row.trouble?;
         let since_ms = row.since_ms.unwrap_or(i64::MIN);
-        let of = |known: &Vec<(i64, Peers)>| Self::since(known, since_ms);
-        let others = self.0.iter().filter(|(provider, _)| **provider != row.provider);
-        let others: Vec<Peers> = others.map(|(_, known)| of(known)).collect();
+        let mut all: BTreeMap<&str, Peers> = if trouble == Trouble::Silent {
+            self.heard.clone()
+        } else {
+            self.checked.iter().map(|(name, known)| (*name, Self::since(known, since_ms))).collect()
+        };
+        let peers = all.remove(row.provider.as_str()).unwrap_or_default();
+        let others: Vec<Peers> = all.into_values().collect();
         Some(blame::blame(&Evidence {
             trouble,
-            peers: self.0.get(row.provider.as_str()).map(of).unwrap_or_default(),
+            peers,
             others: &others,
             incident: None,
             is_tenants_server: checks::of(&row.provider).is_some_and(checks::Checks::is_tenants_server),
@@ -194,7 +236,30 @@ impl<'a> Known<'a> {
     }
 }
 
+/// How much of the fullest quota is used up, in per cent; none, where no limit is told.
+fn fullest(quotas: &[Tracked]) -> Option<u64> {
+    quotas.iter().filter_map(Tracked::used_percent).max()
+}
+
 impl Row {
+    /// How much of its fullest quota is used up, in per cent; none, where no limit is told.
+    pub fn quota_used(&self) -> Option<u64> {
+        fullest(&self.quotas)
+    }
+
+    /// One that works.
+    #[cfg(test)]
+    pub(crate) fn example(id: &str) -> Self {
+        let kept = Kept {
+            id: id.to_owned(),
+            provider: "square".to_owned(),
+            document: Doing { business: "harbour".to_owned(), ..Doing::default() },
+            due_ms: 0,
+            revision: 1,
+        };
+        row(&kept, Duration::from_mins(5), Sent::default(), 0)
+    }
+
     /// Where it stands in the order of all: the worst first, of these those that have been so for longest.
     pub fn place(&self) -> (std::cmp::Reverse<Verdict>, u8, i64, &str) {
         (
@@ -206,21 +271,30 @@ impl Row {
     }
 }
 
-fn row(kept: &Kept<Doing>, every: Duration, now_ms: i64) -> Row {
+fn row(kept: &Kept<Doing>, every: Duration, mut sent: Sent, now_ms: i64) -> Row {
     let Kept { id, provider, document, .. } = kept;
-    let verdict = document.verdict(now_ms, every);
+    let found = document.verdict(now_ms, every);
+    if found == Verdict::Paused {
+        sent.silent = None;
+    }
+    // Whose calls go well and whose webhooks do not come works badly, and what can't be asked is heard or not all the same.
+    let silent = sent.silent.filter(|_| matches!(found, Verdict::Up | Verdict::Unknown));
+    let verdict = if silent.is_some() { Verdict::Degraded } else { found };
     let checks = document.health.checks();
     let last = checks.last();
-    let is_told = !matches!(verdict, Verdict::Up | Verdict::Paused);
+    let is_told = silent.is_none() && !matches!(verdict, Verdict::Up | Verdict::Paused);
     let told = |text: &Option<String>| text.clone().filter(|_| is_told);
     let failed = checks.iter().filter(|check| check.finding == Finding::Failed).count();
-    let quota_used = document.quotas.iter().filter_map(tillwatch_domain::quota::Tracked::used_percent).max();
-    let token_ends_ms = document.token.and_then(|token| token.expires_ms);
+    let told_ms = document.token.and_then(|token| token.expires_ms);
+    let token_ends_ms = sent.token_ends_ms.or(told_ms);
     let hour = span::millis(Duration::from_hours(1));
     let scored = score::score(&Facts {
-        verdict,
+        verdict: found,
+        token: sent.token,
+        is_silent: silent.is_some(),
+        failing_per_mille: sent.failing_per_mille,
         token_ends_in_hours: token_ends_ms.map(|ends| (ends - now_ms).div_euclid(hour)),
-        quota_used_percent: quota_used,
+        quota_used_percent: fullest(&document.quotas),
         ..Facts::default()
     });
     let (score, reasons) = scored.map_or((None, Vec::new()), |(score, reasons)| (Some(score), reasons));
@@ -230,20 +304,31 @@ fn row(kept: &Kept<Doing>, every: Duration, now_ms: i64) -> Row {
         business: document.business.clone(),
         location: document.location.clone(),
         verdict,
-        since_ms: document.health.since_ms().filter(|_| verdict != Verdict::Paused),
+        since_ms: match silent {
+            Some(Silent { since_ms, .. }) => Some(since_ms),
+            None => document.health.since_ms().filter(|_| verdict != Verdict::Paused),
+        },
         checked_ms: last.map(|check| check.at_ms),
         took_ms: last.map(|check| check.took_ms),
+        found: last.map(|check| check.finding),
         checks: u32::try_from(checks.len()).unwrap_or(0),
         failed: u32::try_from(failed).unwrap_or(0),
-        trouble: document.health.trouble().filter(|_| is_told),
+        trouble: match silent {
+            Some(_) => Some(Trouble::Silent),
+            None => document.health.trouble().filter(|_| is_told),
+        },
         code: told(&document.code),
         endpoint: told(&document.endpoint),
-        advice: told(&document.advice),
+        advice: match silent {
+            Some(silent) => Some(silent.to_string()),
+            None => told(&document.advice),
+        },
         blame: None,
         score,
         reasons,
-        quota_used,
+        quotas: document.quotas.clone(),
         token_ends_ms,
+        sent,
     }
 }
 
@@ -292,7 +377,15 @@ impl Roster {
     async fn survey(&self) -> Result<Survey, WatchError> {
         let all = self.agenda.watched.all::<Doing>().await?;
         let every = |provider: &str| self.interval(provider).unwrap_or(self.every);
-        Ok(Survey::of(&all, every, self.clock.now().as_millisecond()))
+        // How they do is told without what can't be read.
+        let standing = match self.tallies.concluded().await {
+            Ok((standing, _)) => standing,
+            Err(error) => {
+                tracing::warn!(%error, "what was concluded of connections' webhooks can't be read");
+                Arc::default()
+            }
+        };
+        Ok(Survey::of(&all, every, &standing, self.clock.now().as_millisecond()))
     }
 }
 

@@ -1,0 +1,154 @@
+//! Tallies: what came of each connection's webhooks, hour by hour and type by type. Counted from the events themselves, so
+//! that they are what the list of events says, and cost no write of an event's.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::Outcome;
+use crate::figures::{Counted, Deltas, RECEIVED, of, outcome_figure};
+
+/// An hour in milliseconds.
+pub const HOUR_MS: i64 = 3_600_000;
+/// Types that are told apart of one connection in one hour; what comes beyond is summed as [`OTHER`].
+const TYPES: usize = 24;
+/// How much of a type's name is kept.
+const LONGEST_TYPE: usize = 80;
+/// What types beyond the first are summed as.
+pub const OTHER: &str = "other";
+
+/// The hour that a moment lies in, in hours since 1970.
+pub fn hour_of(at_ms: i64) -> i64 {
+    at_ms.div_euclid(HOUR_MS)
+}
+
+/// What came of one connection's webhooks.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Webhooks {
+    /// When the last that was believed arrived, Unix milliseconds.
+    #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
+    pub last_ms: Option<i64>,
+    /// The figures by the provider's name for the type.
+    #[serde(rename = "t", default)]
+    pub types: BTreeMap<String, Deltas>,
+}
+
+/// What came of all connections' webhooks in one span, by connection.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Tally(pub BTreeMap<String, Webhooks>);
+
+impl Webhooks {
+    /// Counts one that arrived.
+    pub fn add(&mut self, kind: &str, event: &Counted) {
+        if event.outcome != Outcome::Rejected {
+            self.last_ms = self.last_ms.max(Some(event.received_ms));
+        }
+        self.of_type(kind).merge(&of(event));
+    }
+
+    /// Adds another span's.
+    pub fn merge(&mut self, other: &Self) {
+        self.last_ms = self.last_ms.max(other.last_ms);
+        for (kind, figures) in &other.types {
+            self.of_type(kind).merge(figures);
+        }
+    }
+
+    /// All types together.
+    pub fn sum(&self) -> Deltas {
+        let mut sum = Deltas::default();
+        for figures in self.types.values() {
+            sum.merge(figures);
+        }
+        sum
+    }
+
+    /// How many arrived that were believed.
+    pub fn believed(&self) -> i64 {
+        let of = |figures: &Deltas| figures.get(RECEIVED) - figures.get(&outcome_figure(Outcome::Rejected));
+        self.types.values().map(of).sum()
+    }
+
+    fn of_type(&mut self, kind: &str) -> &mut Deltas {
+        let name: String = kind.chars().take(LONGEST_TYPE).collect();
+        let is_one_more = !self.types.contains_key(&name) && self.types.len() >= TYPES;
+        self.types.entry(if is_one_more { OTHER.to_owned() } else { name }).or_default()
+    }
+}
+
+impl Tally {
+    /// Counts one of a connection's that arrived.
+    pub fn add(&mut self, connection: &str, kind: &str, event: &Counted) {
+        self.0.entry(connection.to_owned()).or_default().add(kind, event);
+    }
+
+    /// Adds another span's.
+    pub fn merge(&mut self, other: &Self) {
+        for (connection, webhooks) in &other.0 {
+            self.0.entry(connection.clone()).or_default().merge(webhooks);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::figures::RETRIES;
+
+    fn event(outcome: Outcome, received_ms: i64) -> Counted {
+        let attempts = if outcome == Outcome::Parked { 3 } else { 1 };
+        Counted {
+            outcome,
+            cause: None,
+            received_ms,
+            processed_ms: Some(received_ms + 30),
+            attempts,
+            count: 1,
+        }
+    }
+
+    #[test]
+    fn each_type_is_counted_for_itself_and_all_together() {
+        let mut tally = Tally::default();
+        tally.add("c", "payment.updated", &event(Outcome::Applied, 10));
+        tally.add("c", "payment.updated", &event(Outcome::Parked, 30));
+        tally.add("c", "order.created", &event(Outcome::Applied, 20));
+        let webhooks = &tally.0["c"];
+        assert_eq!((webhooks.believed(), webhooks.last_ms), (3, Some(30)));
+        assert_eq!(webhooks.types["payment.updated"].get(&outcome_figure(Outcome::Parked)), 1);
+        assert_eq!((webhooks.sum().get(RECEIVED), webhooks.sum().get(RETRIES)), (3, 2));
+    }
+
+    #[test]
+    fn what_was_not_believed_is_no_sign_of_life() {
+        let mut webhooks = Webhooks::default();
+        webhooks.add("", &event(Outcome::Rejected, 50));
+        assert_eq!((webhooks.believed(), webhooks.last_ms, webhooks.sum().get(RECEIVED)), (0, None, 1));
+    }
+
+    #[test]
+    fn spans_add_up_to_what_they_are_together() {
+        let (mut first, mut second, mut both) = (Tally::default(), Tally::default(), Tally::default());
+        for nth in 0..40 {
+            let kind = format!("type-{}", nth % 5);
+            let half = if nth % 2 == 0 { &mut first } else { &mut second };
+            half.add("c", &kind, &event(Outcome::Applied, nth));
+            both.add("c", &kind, &event(Outcome::Applied, nth));
+        }
+        first.merge(&second);
+        assert_eq!(first, both);
+    }
+
+    #[test]
+    fn a_sender_of_ever_new_types_fills_nothing() {
+        let mut webhooks = Webhooks::default();
+        for nth in 0..1_000 {
+            webhooks.add(&format!("{}{nth}", "x".repeat(200)), &event(Outcome::Ignored, nth));
+            webhooks.add(&format!("{nth}"), &event(Outcome::Ignored, nth));
+        }
+        assert!(webhooks.types.len() <= TYPES + 1);
+        assert_eq!(webhooks.believed(), 2_000);
+        assert!(webhooks.types.keys().all(|kind| kind.len() <= LONGEST_TYPE));
+    }
+}

@@ -1,0 +1,213 @@
+//! How well objectives are kept: each look at all connections is a sample, and samples are summed by five minutes and by hour.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use tillwatch_domain::figures::{Deltas, outcome_figure};
+use tillwatch_domain::health::{Finding, Trouble, Verdict};
+use tillwatch_domain::objective::{Objective, Ratio, Window};
+use tillwatch_domain::token::Standing as TokenState;
+use tillwatch_domain::{Outcome, span};
+use tillwatch_platform::table::Period;
+
+use super::{EVERY, Standing, Tallies, TallyError};
+use crate::watch::Row;
+
+/// How well each provider's objectives were kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Objectives {
+    /// When it was looked at last, Unix milliseconds.
+    pub at_ms: i64,
+    /// By provider: what is sampled.
+    #[serde(default)]
+    sampled: BTreeMap<String, BTreeMap<Objective, Series>>,
+    /// By provider: what became of webhooks, in each window.
+    #[serde(default)]
+    webhooks: BTreeMap<String, Vec<Ratio>>,
+}
+
+/// What was counted over the last thirty days.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Series {
+    /// By five minutes, of the last six hours and a little more; by the number of the five minutes since 1970.
+    #[serde(rename = "f")]
+    fine: BTreeMap<i64, Ratio>,
+    /// By hour.
+    #[serde(rename = "h")]
+    hours: BTreeMap<i64, Ratio>,
+}
+
+const FINE_MS: i64 = 300_000;
+const HOUR_MS: i64 = 3_600_000;
+/// An answer that takes longer is late (E7: 2 s for an API).
+const LATE_MS: u32 = 2_000;
+
+impl Series {
+    fn add(&mut self, at_ms: i64, ratio: Ratio) {
+        self.fine.entry(at_ms.div_euclid(FINE_MS)).or_default().add(ratio);
+        self.hours.entry(at_ms.div_euclid(HOUR_MS)).or_default().add(ratio);
+        let oldest = |window: Window, unit: i64| (at_ms - span::millis(window.span())).div_euclid(unit);
+        self.fine = self.fine.split_off(&oldest(Window::SixHours, FINE_MS));
+        self.hours = self.hours.split_off(&oldest(Window::Month, HOUR_MS));
+    }
+
+    /// What was counted in a window that ends then.
+    fn over(&self, window: Window, at_ms: i64) -> Ratio {
+        let (slots, unit) =
+            if window <= Window::SixHours { (&self.fine, FINE_MS) } else { (&self.hours, HOUR_MS) };
+        // The present slot is not whole, so one more than the window has belongs to it, but for the shortest.
+        let first =
+            (at_ms - span::millis(window.span())).div_euclid(unit) + i64::from(window == Window::FiveMinutes);
+        let mut sum = Ratio::default();
+        for ratio in slots.range(first..).map(|(_, ratio)| *ratio) {
+            sum.add(ratio);
+        }
+        sum
+    }
+}
+
+impl Objectives {
+    /// Providers of which there is anything to say.
+    pub fn providers(&self) -> Vec<&str> {
+        let mut all: Vec<_> = self.sampled.keys().chain(self.webhooks.keys()).map(String::as_str).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// What was counted for a provider's objective in a window up to the last look.
+    pub fn over(&self, provider: &str, objective: Objective, window: Window) -> Ratio {
+        if objective == Objective::WebhookSuccess {
+            let place = Window::ALL.iter().position(|known| *known == window).unwrap_or(0);
+            return self.webhooks.get(provider).and_then(|all| all.get(place)).copied().unwrap_or_default();
+        }
+        let series = self.sampled.get(provider).and_then(|all| all.get(&objective));
+        series.map_or_else(Ratio::default, |series| series.over(window, self.at_ms))
+    }
+
+    /// Takes in how all connections do now.
+    fn sample(&mut self, rows: &[Row], standing: &Standing) {
+        let since_ms = self.at_ms;
+        let at_ms = standing.at_ms;
+        let mut counted: BTreeMap<(&str, Objective), Ratio> = BTreeMap::new();
+        for row in rows {
+            let mut count = |objective, is_good: Option<bool>| {
+                let Some(is_good) = is_good else { return };
+                let ratio = counted.entry((&row.provider, objective)).or_default();
+                ratio.add(Ratio { good: i64::from(is_good), bad: i64::from(!is_good) });
+            };
+            count(
+                Objective::Uptime,
+                match row.verdict {
+                    Verdict::Up | Verdict::Degraded => Some(true),
+                    Verdict::Down => Some(false),
+                    Verdict::Unknown | Verdict::Paused => None,
+                },
+            );
+            if row.verdict == Verdict::Paused {
+                continue;
+            }
+            // Its last check, if it was made since the last look.
+            let is_new = row.checked_ms.is_some_and(|checked_ms| checked_ms > since_ms);
+            let found = row.found.filter(|found| is_new && *found != Finding::Inconclusive);
+            count(Objective::CheckSuccess, found.map(|found| found != Finding::Failed));
+            let answered = found.is_some_and(|found| found != Finding::Failed);
+            count(Objective::ApiLatency, row.took_ms.filter(|_| answered).map(|took_ms| took_ms <= LATE_MS));
+            count(Objective::TokensValid, is_token_good(row, standing));
+        }
+        for ((provider, objective), ratio) in counted {
+            let series = self.sampled.entry(provider.to_owned()).or_default().entry(objective).or_default();
+            series.add(at_ms, ratio);
+        }
+        self.at_ms = at_ms;
+    }
+}
+
+/// Whether a connection's token is good; none, if that is not known.
+fn is_token_good(row: &Row, standing: &Standing) -> Option<bool> {
+    let sent = standing.connections.get(&row.id);
+    let needs_a_person = sent.and_then(|sent| sent.token).map(TokenState::needs_a_person);
+    let ends_ms = row.token_ends_ms.max(sent.and_then(|sent| sent.token_ends_ms));
+    let has_ended = ends_ms.map(|ends_ms| ends_ms <= standing.at_ms);
+    let is_refused = match row.trouble {
+        Some(Trouble::TokenRefused) => Some(true),
+        _ => (row.verdict == Verdict::Up).then_some(false),
+    };
+    let told = [needs_a_person, has_ended, is_refused];
+    told.iter().any(Option::is_some).then(|| !told.contains(&Some(true)))
+}
+
+/// What became of webhooks: those that took effect, and those that did not though they were believed.
+fn became(figures: &Deltas) -> Ratio {
+    let of = |outcome| figures.get(&outcome_figure(outcome));
+    let good = Outcome::ALL.into_iter().filter(|outcome| outcome.is_final()).map(of).sum();
+    Ratio { good, bad: of(Outcome::Failed) + of(Outcome::Parked) }
+}
+
+impl Tallies {
+    /// How objectives were kept until now.
+    pub(super) async fn sampled(&self, standing: &Standing) -> Result<Objectives, TallyError> {
+        let survey = self.roster.surveyed(EVERY).await?;
+        let mut objectives = self.store.objectives_now().await?.unwrap_or_default();
+        objectives.sample(&survey.rows, standing);
+        let known: Vec<&str> = tillwatch_providers::ALL.iter().map(|provider| provider.name()).collect();
+        let mut providers: Vec<&str> = survey.rows.iter().map(|row| row.provider.as_str()).collect();
+        providers.sort_unstable();
+        providers.dedup();
+        objectives.webhooks.clear();
+        for provider in providers.into_iter().filter(|name| known.contains(name)) {
+            let mut ratios = Vec::new();
+            for window in Window::ALL {
+                let period = match window {
+                    Window::FiveMinutes | Window::HalfHour | Window::Hour => Period::Minute,
+                    Window::SixHours | Window::ThreeDays => Period::Hour,
+                    Window::Month => Period::Day,
+                };
+                let from_ms = period.start_of(standing.at_ms - span::millis(window.span()));
+                let mut sum = Ratio::default();
+                for (_, figures) in
+                    self.table.figures(provider, period, from_ms, standing.at_ms + 60_000).await?
+                {
+                    sum.add(became(&figures));
+                }
+                ratios.push(sum);
+            }
+            objectives.webhooks.insert(provider.to_owned(), ratios);
+        }
+        Ok(objectives)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_795_474_800_000;
+
+    fn ratio(good: i64, bad: i64) -> Ratio {
+        Ratio { good, bad }
+    }
+
+    #[test]
+    fn windows_hold_what_was_counted_in_them() {
+        let mut series = Series::default();
+        for slot in (0..12).rev() {
+            series.add(NOW - slot * FINE_MS, ratio(i64::from(slot > 2), i64::from(slot <= 2)));
+        }
+        assert_eq!(series.over(Window::FiveMinutes, NOW), ratio(0, 1));
+        assert_eq!(series.over(Window::HalfHour, NOW), ratio(4, 3));
+        assert_eq!(series.over(Window::Hour, NOW), ratio(9, 3));
+        assert_eq!(series.over(Window::Month, NOW), ratio(9, 3));
+    }
+
+    #[test]
+    fn what_is_older_than_a_month_is_forgotten_and_what_is_fine_sooner() {
+        let mut series = Series::default();
+        for hour in (0..24 * 40).rev() {
+            series.add(NOW - hour * HOUR_MS, ratio(1, 0));
+        }
+        assert_eq!(series.hours.len(), 24 * 30 + 1);
+        assert_eq!(series.fine.len(), 7);
+        assert_eq!(series.over(Window::ThreeDays, NOW).good, 73);
+    }
+}
