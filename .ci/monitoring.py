@@ -1,5 +1,5 @@
-"""Holds rules and dashboard to docs/monitoring.md, which lists what /metrics gives and all alerts, and the rules to their tests.
-Writes the dashboard's queries to standard output, as rules that promtool can check."""
+"""Holds rules and dashboard to docs/monitoring.md, which lists what /metrics gives and all alerts; the rules to their tests, and
+Alertmanager's configuration to the rules. Writes the dashboard's queries to standard output, as rules that promtool can check."""
 
 import json
 import re
@@ -137,6 +137,31 @@ def judge_document(alerts):
             differences.append(f"docs/monitoring.md has another severity of {name} than the rules")
 
 
+def judge_routes(alerts):
+    path = Path("infra/alertmanager/alertmanager.yml")
+    config = yaml.safe_load(path.read_text())
+    for name in sorted(set(re.findall(r"\b(?:Pos|Tillwatch|Watchdog)\w*", json.dumps([config["route"], config["inhibit_rules"]])))):
+        if name not in alerts:
+            differences.append(f"{path} speaks of {name}, which is no alert")
+    for secret in re.findall(r'"(\w*(?:password|routing_key|service_key|api_url|token|credentials|auth_secret))":', json.dumps(config)):
+        differences.append(f"{path} has {secret}, which belongs into a file: {secret}_file")
+    judge_route(path, config["route"], {})
+
+
+def judge_route(path, route, above):
+    """Alertmanager repeats at a tick of group_interval alone, so that another repeat_interval than its multiple is not kept."""
+    route = {**above, **route}
+    interval, repeat = (seconds(route[name]) for name in ("group_interval", "repeat_interval"))
+    if repeat % interval:
+        differences.append(f"{path}: {route['receiver']} is to be told again after {repeat} s, no multiple of {interval} s")
+    for below in route.get("routes", []):
+        judge_route(path, below, {key: value for key, value in route.items() if key not in ("routes", "matchers")})
+
+
+def seconds(duration):
+    return int(duration[:-1]) * {"s": 1, "m": 60, "h": 3600}[duration[-1]]
+
+
 def queries(dashboard):
     """All queries of the dashboard, by the panel that makes them."""
     for panel in dashboard["panels"]:
@@ -180,6 +205,7 @@ def main():
     alerts = judge_rules(known)
     judge_tests(alerts)
     judge_document(alerts)
+    judge_routes(alerts)
     written = judge_dashboard(known)
     if differences:
         sys.exit("\n".join(differences))
