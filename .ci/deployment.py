@@ -1,8 +1,9 @@
 """Compares template.yaml with what the code needs of its deployment, which is on standard input (tests/examples/deployment.rs):
-tables, the numbers of queues and processor, the heartbeat's message, the metrics that alarms look at, and all that each
-provider needs. Some things the template must say twice, as limits of routes: they must agree too."""
+tables, the numbers of queues and processor, the heartbeat's message, the metrics that alarms and the dashboard look at, and
+all that each provider needs. Some things the template must say twice, as limits of routes: they must agree too."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -119,11 +120,17 @@ def watched():
                 yield alarm, named(metric["Namespace"], metric["MetricName"], dimensions)
 
 
-def compare_metrics():
+def known_metrics():
+    """The metrics of our own that there can be, by what the code writes and what is counted in logs."""
     known = {metric for line in code["metrics"] for metric in emitted(json.loads(line))}
     for metric_filter in of_type("AWS::Logs::MetricFilter").values():
         for made in metric_filter["MetricTransformations"]:
             known.add(named(made["MetricNamespace"], made["MetricName"], {}))
+    return known
+
+
+def compare_metrics():
+    known = known_metrics()
     seen = set()
     for alarm, metric in watched():
         seen.add(metric[1:])
@@ -141,6 +148,57 @@ def compare_metrics():
     ]:
         if (name, json.dumps(dimensions, sort_keys=True)) not in seen:
             differences.append(f"no alarm looks at {name} of {dimensions}")
+
+
+SEARCH = re.compile(r"""SEARCH\('\{"(?P<space>[^"]+)",(?P<names>[\w,]+)\} MetricName="(?P<metric>\w+)"( outcome="(?P<outcome>\w+)")?', '""")
+
+
+def compare_dashboard():
+    """That the dashboard is JSON once everything is put in, and shows nothing that there is not, and all alarms, queues and
+    functions."""
+    known = [(json.loads(space)["Fn::Sub"], name, json.loads(dimensions)) for space, name, dimensions in known_metrics()]
+    body = resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    put_in = set(re.findall(r"\$\{(?!!)([^}]+)\}", body))
+    # `${Stage}` stays, for the namespace is compared; `${!x}` is what CloudWatch is to get as `${x}`.
+    text = re.sub(r"\$\{(?!!|Stage\})([^}]+)\}", r"\1", body).replace("${!", "${")
+    try:
+        widgets = json.loads(text)["widgets"]
+    except ValueError as error:
+        differences.append(f"the dashboard is no JSON: {error}")
+        return
+    for widget in widgets:
+        properties = widget["properties"]
+        for metric in properties.get("metrics", []):
+            for shown in looked_at(metric):
+                if not any(is_shown(*shown, *each) for each in known):
+                    differences.append(f"the dashboard's {properties['title']} shows {shown}, which the code never writes")
+    for kind, attribute in [("AWS::CloudWatch::Alarm", ".Arn"), ("AWS::SQS::Queue", ".QueueName"), ("AWS::Serverless::Function", "")]:
+        for name in of_type(kind):
+            if name + attribute not in put_in:
+                differences.append(f"the dashboard does not show {name}")
+
+
+def looked_at(metric):
+    """The metrics of our own that one line of a graph is of: namespace, name, the dimensions' names, and of them the values that
+    are asked for."""
+    first = metric[0]
+    if isinstance(first, dict):
+        found = list(SEARCH.finditer(first["expression"]))
+        if first["expression"].count("SEARCH(") != len(found):
+            differences.append(f"the dashboard searches in a way that is not understood here: {first['expression']}")
+        for each in found:
+            values = {"outcome": each["outcome"]} if each["outcome"] else {}
+            yield each["space"], each["metric"], set(each["names"].split(",")), values
+    elif "Tillwatch" in first:
+        parts = [part for part in metric[2:] if isinstance(part, str)]
+        values = dict(zip(parts[::2], parts[1::2]))
+        yield first, metric[1], set(values), values
+
+
+def is_shown(space, name, names, values, known_space, known_name, known_dimensions):
+    """Whether what is looked at is a metric, or some of it, that is known."""
+    is_same = (space, name, names) == (known_space, known_name, set(known_dimensions))
+    return is_same and values.items() <= known_dimensions.items()
 
 
 def pieces(provider):
@@ -232,6 +290,7 @@ def compare_functions():
 compare_tables()
 compare_queues()
 compare_metrics()
+compare_dashboard()
 compare_providers()
 compare_functions()
 if differences:

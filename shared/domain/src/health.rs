@@ -60,6 +60,21 @@ pub enum Finding {
     Inconclusive,
 }
 
+impl Finding {
+    /// Every one.
+    pub const ALL: [Self; 4] = [Self::Good, Self::Poor, Self::Failed, Self::Inconclusive];
+
+    /// The name used in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Poor => "poor",
+            Self::Failed => "failed",
+            Self::Inconclusive => "inconclusive",
+        }
+    }
+}
+
 /// One check, as the connection remembers it. Stored as `[at, took]` or `[at, took, trouble]`: a connection's health should
 /// fit one write unit of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

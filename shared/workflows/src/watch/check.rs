@@ -123,18 +123,12 @@ impl Watch {
     async fn tell(&self, kept: &Kept<Doing>, probed: &Probed, turn: Option<Turn>) -> Result<(), WatchError> {
         let Kept { id, provider, document, .. } = kept;
         let Check { at_ms, finding, trouble, took_ms } = probed.check;
-        let found = match finding {
-            Finding::Good => "good",
-            Finding::Poor => "poor",
-            Finding::Failed => "failed",
-            Finding::Inconclusive => "inconclusive",
-        };
         let took = if probed.calls.is_empty() { Vec::new() } else { vec![i64::from(took_ms)] };
         let values: Vec<_> = [(Metric::Checks, vec![1]), (Metric::CheckTime, took)]
             .into_iter()
             .filter(|(_, values)| !values.is_empty())
             .collect();
-        self.metrics.emit(self.roster.clock.now(), provider, found, &values);
+        self.metrics.emit(self.roster.clock.now(), provider, finding.name(), &values);
         match turn {
             Some(Turn { from: Verdict::Unknown, to: Verdict::Up, .. }) => {
                 tracing::info!(connection = id, provider, "a connection works");
