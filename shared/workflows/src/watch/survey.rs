@@ -188,7 +188,7 @@ impl<'a> Known<'a> {
             peers: self.0.get(row.provider.as_str()).map(of).unwrap_or_default(),
             others: &others,
             incident: None,
-            is_tenants_server: checks::of(&row.provider).is_some_and(checks::Checks::is_tenants_server),
+            is_tenants_server: checks::of(&row.provider).is_some_and(checks::Way::is_tenants_server),
             is_application_refused: false,
         }))
     }
