@@ -6,6 +6,7 @@
 mod watch {
     mod answers;
     mod interrupted;
+    mod mail;
     mod place;
     mod scenarios;
     mod schedule;

@@ -59,6 +59,8 @@ fn every_providers_webhooks_land_at_the_connections_of_the_example() {
         .as_array()
         .unwrap()
         .iter()
+        // The others are to who sends none.
+        .filter(|connection| connection["webhook_path"].is_string())
         .map(|connection| connection["id"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(connections, all);

@@ -66,7 +66,8 @@ async fn connections_share_the_applications_subscription_and_its_key_is_the_prov
     setting.comes_to("ensure", "created").await;
     // One that is configured later needs no other.
     let said = serde_json::from_value(json!({"id": "beach-square", "merchant_id": "M2"})).unwrap();
-    let (square, none) = (tillwatch_tests::sender::provider("square"), std::collections::BTreeMap::new());
+    let (square, none) = (tillwatch_providers::catalogue::of("square"), std::collections::BTreeMap::new());
+    let square = square.unwrap();
     let resolved = resolve(square, ("group", Some("beach")), &said, &none);
     setting.configurator().put_connection(&resolved, false, setting.world.now()).await.unwrap();
     setting.fake.changes();

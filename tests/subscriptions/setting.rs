@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tillwatch::stack::CONNECTIONS_TABLE;
 use tillwatch_domain::Connection;
 use tillwatch_platform::connections::{Connections, Kind};
+use tillwatch_providers::catalogue;
 use tillwatch_tests::sender;
 use tillwatch_tests::world::{World, settings};
 use tillwatch_workflows::configuration::{Configurator, resolve};
@@ -131,7 +132,7 @@ impl Setting {
 
     pub(super) async fn configure(&self, said: Value) {
         let said = serde_json::from_value(said).unwrap();
-        let provider = sender::provider(self.provider);
+        let provider = catalogue::of(self.provider).unwrap();
         let resolved = resolve(provider, ("group", Some("harbour")), &said, &BTreeMap::new());
         assert_eq!(resolved.connection.id, self.id);
         self.configurator().put_connection(&resolved, false, self.world.now()).await.unwrap();

@@ -115,11 +115,11 @@ impl Trouble {
             }
             Self::RateLimited => "Call less often, or ask the provider for more.",
             Self::NoAddress | Self::Unreachable => {
-                "Check `base_url`; if it is right, the provider's server or its name service is down."
+                "Check `base_url`, of a mail server `host` and `port`; if it is right, the server or its name service is down."
             }
             Self::Certificate => "Whose server it is must renew its certificate.",
             Self::Unreadable => {
-                "Check `base_url`: a proxy or a sign-in page may be in the way. Else tell the provider."
+                "Check `base_url`, of a mail server `port`: a proxy or a sign-in page may be in the way. Else tell the provider."
             }
             Self::TokenRefused => "Sign in at the provider anew, and give the connection the new token.",
             Self::ScopeMissing => "Sign in anew and allow what is asked for, or widen the token's rights.",

@@ -1,7 +1,11 @@
 //! What people and configurations know of a provider: its name, how it signs in, and what must and may be said of a
-//! connection to it.
+//! connection to it. Those that send webhooks are here ([`crate::ALL`]), and those that are only signed in to.
+
+use std::fmt;
 
 use serde::Serialize;
+
+use crate::{Provider, smtp};
 
 /// A provider's entry in the catalogue.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -16,7 +20,7 @@ pub struct About {
     pub accounts: &'static [&'static str],
     /// Settings whose values are ids of a place inside an account, for accounts that several locations share.
     pub places: &'static [&'static str],
-    /// What may be said of a connection, beside what may be said of every one ([`COMMON`]).
+    /// What may be said of a connection, beside what may be said of each to a provider that sends webhooks.
     pub settings: &'static [Setting],
 }
 
@@ -85,8 +89,8 @@ impl Setting {
     }
 }
 
-/// What may be said of a connection to any provider.
-pub const COMMON: &[Setting] = &[
+/// What may be said of a connection to any provider that sends webhooks.
+const COMMON: &[Setting] = &[
     Setting::optional("signing_key", SettingKind::SigningKey, "signs this connection's webhooks alone"),
     Setting::optional("url_key", SettingKind::UrlKey, "the secret in this connection's webhook URL"),
     Setting::optional("base_url", SettingKind::Url, "where its API is reached, if not where everyone's is"),
@@ -108,9 +112,94 @@ pub const COMMON: &[Setting] = &[
     .with_default("false"),
 ];
 
-impl About {
+/// A provider as it is configured and checked, whether or not it sends webhooks.
+#[derive(Clone, Copy)]
+pub struct Entry {
+    name: &'static str,
+    about: &'static About,
+    sender: Option<&'static dyn Provider>,
+}
+
+/// Every provider that can be configured: those that send webhooks, in their order, and then the others.
+pub fn all() -> impl Iterator<Item = Entry> {
+    let sending = |provider: &&'static dyn Provider| Entry {
+        name: provider.name(),
+        about: provider.about(),
+        sender: Some(*provider),
+    };
+    let mail = Entry { name: smtp::NAME, about: &smtp::ABOUT, sender: None };
+    crate::ALL.iter().map(sending).chain([mail])
+}
+
+/// The provider of that name.
+pub fn of(name: &str) -> Option<Entry> {
+    all().find(|entry| entry.name == name)
+}
+
+impl Entry {
+    /// The name in paths, settings and figures: lower-case letters and underscores.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// What people know of it.
+    pub fn about(&self) -> &'static About {
+        self.about
+    }
+
+    /// The same as who sends webhooks; none, if it sends none.
+    pub fn sender(&self) -> Option<&'static dyn Provider> {
+        self.sender
+    }
+
+    /// What may be said of a connection to it.
+    pub fn settings(&self) -> impl Iterator<Item = &'static Setting> + use<> {
+        let common = if self.sender.is_some() { COMMON } else { &[] };
+        self.about.settings.iter().chain(common)
+    }
+
     /// The setting of that name.
     pub fn setting(&self, name: &str) -> Option<&'static Setting> {
-        self.settings.iter().chain(COMMON).find(|setting| setting.name == name)
+        self.settings().find(|setting| setting.name == name)
+    }
+
+    /// Whether its accounts are replaced by others now and then; see [`Provider::renews_accounts`].
+    pub fn renews_accounts(&self) -> bool {
+        self.sender.is_some_and(Provider::renews_accounts)
+    }
+
+    /// Whether webhooks find a connection of which no account is said: by its URL, or as our own account's.
+    pub fn finds_unnamed(&self) -> bool {
+        self.sender.is_some() && !self.renews_accounts()
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_provider_is_found_by_its_name_and_no_two_have_one() {
+        let names: Vec<_> = all().map(|entry| entry.name()).collect();
+        for name in &names {
+            assert_eq!(of(name).map(|entry| entry.name()), Some(*name));
+            assert_eq!(names.iter().filter(|other| *other == name).count(), 1, "{name}");
+        }
+        assert!(of("carrier_pigeon").is_none());
+    }
+
+    #[test]
+    fn nothing_of_webhooks_is_said_of_who_sends_none() {
+        let (square, smtp) = (of("square").unwrap(), of("smtp").unwrap());
+        assert!(square.sender().is_some() && square.setting("signing_key").is_some());
+        assert!(smtp.sender().is_none() && smtp.setting("signing_key").is_none());
+        assert!(smtp.setting("password").is_some_and(|setting| setting.kind == SettingKind::Secret));
+        assert!(square.finds_unnamed() && !smtp.finds_unnamed());
     }
 }

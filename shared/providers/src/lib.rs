@@ -5,7 +5,8 @@
 //! them to the [`Provider`] trait. Pure: no I/O, no clock.
 //!
 //! To add one, write its folder and name it in [`ALL`]; `docs/adding-a-provider.md` walks through it, and the
-//! conformance suite (`tests/conformance`) holds every entry of [`ALL`] to the same rules.
+//! conformance suite (`tests/conformance`) holds every entry of [`ALL`] to the same rules. What sends no webhooks and is
+//! only configured and checked is in the [`catalogue`] alone.
 
 pub mod call;
 pub mod catalogue;
@@ -43,7 +44,7 @@ pub use fingerprint::Fingerprints;
 pub use request::{Headers, Request, Route, Unbelieved, Unverified, Verified};
 pub use settings::{Key, Proof, Settings, SettingsError};
 
-/// Every provider, in the order in which they are listed.
+/// Every provider that sends webhooks, in the order in which they are listed.
 pub const ALL: &[&dyn Provider] = &[
     &square::Square,
     &shopify::Shopify,

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
-use tillwatch_providers::{ALL, Provider, named};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use tillwatch_providers::{Provider, catalogue};
 
-/// One of [`ALL`].
+/// One that sends webhooks.
 #[derive(Clone, Copy)]
 pub(super) struct Known(pub(super) &'static dyn Provider);
 
@@ -15,8 +15,12 @@ impl fmt::Debug for Known {
     }
 }
 
-/// Reads a provider's name; help and errors list those there are.
+/// Reads the name of a provider that sends webhooks; help and errors list those there are.
 pub(super) fn parser() -> impl TypedValueParser<Value = Known> {
-    let names = ALL.iter().map(|provider| provider.name());
-    PossibleValuesParser::new(names).try_map(|name| named(&name).map(Known).ok_or("no such provider"))
+    // The others are known too, so that they hear why they are not taken.
+    let value = |entry: catalogue::Entry| PossibleValue::new(entry.name()).hide(entry.sender().is_none());
+    PossibleValuesParser::new(catalogue::all().map(value)).try_map(|name| {
+        let sender = catalogue::of(&name).and_then(|entry| entry.sender());
+        sender.map(Known).ok_or("it sends no webhooks: its connections are only checked")
+    })
 }

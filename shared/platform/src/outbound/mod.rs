@@ -4,8 +4,10 @@
 //!
 //! Nothing on the webhooks' way uses it: it brings a second HTTP stack.
 
+mod mail;
 mod public;
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -15,7 +17,9 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, Url};
 use secrecy::{ExposeSecret as _, SecretString};
+use tokio_rustls::TlsConnector;
 
+pub use mail::{Say, Talk, TalkTo};
 pub use public::is_public;
 
 /// How patient the client is, and where it may go.
@@ -29,6 +33,8 @@ pub struct Limits {
     pub largest: usize,
     /// Whether private addresses and plain HTTP are allowed: for tests, and on a developer's machine.
     pub allow_private: bool,
+    /// Roots that the certificates of mail servers may stand on beside the system's own, in PEM: for tests.
+    pub roots: &'static str,
 }
 
 impl Default for Limits {
@@ -38,6 +44,7 @@ impl Default for Limits {
             whole: Duration::from_secs(10),
             largest: 1024 * 1024,
             allow_private: false,
+            roots: "",
         }
     }
 }
@@ -73,19 +80,22 @@ pub struct Answer {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OutboundError {
     /// The URL is none.
-    #[error("the URL is not one that can be called: check `base_url`")]
+    #[error("the URL is not one that can be called: check `base_url`, of a mail server `host`")]
     BadUrl,
     /// It is not `https`.
     #[error("{0} is not called without HTTPS: check `base_url`")]
     Plain(String),
     /// It is on this machine or this network.
-    #[error("{0} is not called: its address is not a public one. Check `base_url`")]
+    #[error("{0} is not called: its address is not a public one. Check `base_url`, of a mail server `host`")]
     NotPublic(String),
     /// It has no address.
-    #[error("{0} is not found: check `base_url` and the name service")]
+    #[error("{0} is not found: check `base_url`, of a mail server `host`, and the name service")]
     NotFound(String),
     /// There is a machine, and it takes no connection.
-    #[error("{0} takes no connection: check `base_url`; if it is right, nothing runs there at the moment")]
+    #[error(
+        "{0} takes no connection: check `base_url`, of a mail server `host` and `port`; if it is right, nothing runs there \
+         at the moment"
+    )]
     NobodyListens(String),
     /// Its certificate is not valid: it has ended, is another's, or nobody known has signed it.
     #[error(
@@ -93,17 +103,26 @@ pub enum OutboundError {
     )]
     Certificate(String),
     /// No way leads there, or the connection fails.
-    #[error("{0} can't be reached: check `base_url`, and that this machine may call out")]
+    #[error(
+        "{0} can't be reached: check `base_url`, of a mail server `host` and `port`, and that this machine may call \
+         out"
+    )]
     Unreachable(String),
     /// It took too long.
     #[error("{0} did not answer in time: try again later")]
     TimedOut(String),
     /// It answered more than anyone reads.
-    #[error("{0} answered more than it should: check `base_url`")]
+    #[error("{0} answered more than it should: check `base_url`, of a mail server `host`")]
     TooLarge(String),
     /// It sends us elsewhere.
     #[error("{0} sends us elsewhere ({1}), where nobody is followed: check `base_url`")]
     Redirects(String, u16),
+    /// It said more than it was asked for before the connection was secured.
+    #[error(
+        "{0} said more than it was asked for before the connection was secured: somebody may sit in between, and no \
+         password was sent"
+    )]
+    Meddled(String),
     /// The connection broke, or what came is no HTTP.
     #[error("the connection to {0} broke: try again later")]
     Broken(String),
@@ -126,6 +145,7 @@ impl OutboundError {
             Self::TimedOut(_) => "timed_out",
             Self::TooLarge(_) => "too_large",
             Self::Redirects(..) => "redirects",
+            Self::Meddled(_) => "meddled",
             Self::Broken(_) => "broken",
             Self::NoClient(_) => "no_client",
         }
@@ -136,12 +156,14 @@ impl OutboundError {
 pub struct Outbound {
     limits: Limits,
     client: OnceLock<Result<Client, String>>,
+    /// What secures connections to mail servers, made as late.
+    secured: OnceLock<Result<TlsConnector, String>>,
 }
 
 impl Outbound {
     /// A client within these limits.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, client: OnceLock::new() }
+        Self { limits, client: OnceLock::new(), secured: OnceLock::new() }
     }
 
     /// Asks, once.
@@ -232,46 +254,51 @@ struct PublicOnly {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("not a public address")]
-struct NotPublic;
+enum Nowhere {
+    #[error("not a public address")]
+    NotPublic,
+    #[error("no address")]
+    Unresolved,
+}
 
-#[derive(Debug, thiserror::Error)]
-#[error("no address")]
-struct Unresolved;
+impl Nowhere {
+    fn at(&self, host: String) -> OutboundError {
+        match self {
+            Self::NotPublic => OutboundError::NotPublic(host),
+            Self::Unresolved => OutboundError::NotFound(host),
+        }
+    }
+}
 
 impl Resolve for PublicOnly {
     fn resolve(&self, name: Name) -> Resolving {
         let allow_private = self.allow_private;
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await.map_err(|_| Unresolved)?;
-            let found: Vec<SocketAddr> = found.collect();
-            if !allow_private && found.iter().any(|address| !is_public(address.ip())) {
-                return Err(NotPublic.into());
-            }
+            let found = addresses(name.as_str(), 0, allow_private).await?;
             Ok(Box::new(found.into_iter()) as Addrs)
         })
     }
+}
+
+/// The addresses of a name: if they are not all public, none.
+async fn addresses(name: &str, port: u16, allow_private: bool) -> Result<Vec<SocketAddr>, Nowhere> {
+    let found = tokio::net::lookup_host((name, port)).await.map_err(|_| Nowhere::Unresolved)?;
+    let found: Vec<SocketAddr> = found.collect();
+    if !allow_private && found.iter().any(|address| !is_public(address.ip())) {
+        return Err(Nowhere::NotPublic);
+    }
+    Ok(found)
 }
 
 fn failed(error: &reqwest::Error, host: &str) -> OutboundError {
     let host = host.to_owned();
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(cause) = source {
-        if cause.is::<NotPublic>() {
-            return OutboundError::NotPublic(host);
+        if let Some(nowhere) = cause.downcast_ref::<Nowhere>() {
+            return nowhere.at(host);
         }
-        if cause.is::<Unresolved>() {
-            return OutboundError::NotFound(host);
-        }
-        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
-            if io.kind() == std::io::ErrorKind::ConnectionRefused {
-                return OutboundError::NobodyListens(host);
-            }
-            // An I/O error's source is its inner error's source, and not the inner error itself.
-            let inner = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-            if matches!(inner, Some(rustls::Error::InvalidCertificate(_))) {
-                return OutboundError::Certificate(host);
-            }
+        if let Some(plain) = cause.downcast_ref::<io::Error>().and_then(plain_io) {
+            return plain(host);
         }
         source = cause.source();
     }
@@ -283,6 +310,16 @@ fn failed(error: &reqwest::Error, host: &str) -> OutboundError {
     } else {
         OutboundError::Broken(host)
     }
+}
+
+/// What an I/O error says by itself of who is there.
+fn plain_io(error: &io::Error) -> Option<fn(String) -> OutboundError> {
+    if error.kind() == io::ErrorKind::ConnectionRefused {
+        return Some(OutboundError::NobodyListens);
+    }
+    // An I/O error's source is its inner error's source, and not the inner error itself.
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(inner, Some(rustls::Error::InvalidCertificate(_))).then_some(OutboundError::Certificate)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Checks of a connection, as data: the call that tells most for least, and what its answer says of the connection, its
-//! token and its quotas. A provider's own part is in its `check.rs`; it never asks anyone anything itself.
+//! token and its quotas. A provider's own part is in its `check.rs`; it never asks anyone anything itself. A mail server is
+//! not called but talked to: that conversation is in [`crate::smtp`].
 //!
 //! Answers that hide failure in a success are read for what they say: a `200` with an error in it is none.
 
@@ -160,9 +161,44 @@ pub trait Checks: Sync + fmt::Debug {
     }
 }
 
+/// In which way a provider's connections are checked.
+#[derive(Debug, Clone, Copy)]
+pub enum Way {
+    /// By calls of its API.
+    Calls(&'static dyn Checks),
+    /// By signing in at the connection's own mail server.
+    Mail,
+}
+
+impl Way {
+    /// See [`Checks::seldom`].
+    pub fn seldom(self) -> u32 {
+        match self {
+            Self::Calls(checks) => checks.seldom(),
+            Self::Mail => 1,
+        }
+    }
+
+    /// See [`Checks::is_tenants_server`].
+    pub fn is_tenants_server(self) -> bool {
+        match self {
+            Self::Calls(checks) => checks.is_tenants_server(),
+            Self::Mail => true,
+        }
+    }
+
+    /// See [`Checks::status_page`].
+    pub fn status_page(self) -> Option<StatusPage> {
+        match self {
+            Self::Calls(checks) => checks.status_page(),
+            Self::Mail => None,
+        }
+    }
+}
+
 /// How connections of that provider are checked.
-pub fn of(provider: &str) -> Option<&'static dyn Checks> {
-    Some(match provider {
+pub fn of(provider: &str) -> Option<Way> {
+    Some(Way::Calls(match provider {
         "square" => &crate::square::check::SquareChecks,
         "shopify" => &crate::shopify::check::ShopifyChecks,
         "zettle" => &crate::zettle::check::ZettleChecks,
@@ -173,8 +209,9 @@ pub fn of(provider: &str) -> Option<&'static dyn Checks> {
         "twilio" => &crate::twilio::check::TwilioChecks,
         "meta" => &crate::meta::check::MetaChecks,
         "google_calendar" => &crate::google_calendar::check::GoogleCalendarChecks,
+        crate::smtp::NAME => return Some(Way::Mail),
         _ => return None,
-    })
+    }))
 }
 
 /// What HTTP means with a status; none: a success.
@@ -274,6 +311,14 @@ mod tests {
     use super::testing::{answer, judged};
     use super::*;
 
+    /// The calls by which a provider's connections are checked.
+    fn calls_of(provider: &str) -> &'static dyn Checks {
+        match of(provider) {
+            Some(Way::Calls(checks)) => checks,
+            other => panic!("{provider} is checked by calls, and not by {other:?}"),
+        }
+    }
+
     #[test]
     fn statuses_mean_what_http_means_with_them() {
         for (status, trouble) in [
@@ -296,7 +341,7 @@ mod tests {
     #[test]
     fn every_provider_reads_a_page_a_limit_and_a_failure_of_its_own_for_what_they_are() {
         for provider in crate::ALL {
-            let checks = of(provider.name()).unwrap_or_else(|| panic!("{} is checked", provider.name()));
+            let checks = calls_of(provider.name());
             for (status, body, wanted) in [
                 (200, "<html>Sign in</html>", Trouble::Unreadable),
                 (200, "", Trouble::Unreadable),
@@ -316,7 +361,7 @@ mod tests {
         let shared = [("api_key", "hunter2"), ("app_id", "1"), ("app_secret", "hunter2")];
         let (own, shared): (Words, Words) = (own.into_iter().collect(), shared.into_iter().collect());
         for provider in ["stripe", "meta"] {
-            let calls = of(provider).unwrap().calls(&Subject { own: &own, shared: &shared }).unwrap();
+            let calls = calls_of(provider).calls(&Subject { own: &own, shared: &shared }).unwrap();
             assert!(!calls[0].url.contains("evil"), "{provider}: {}", calls[0].url);
         }
     }
@@ -330,7 +375,7 @@ mod tests {
     #[test]
     fn nothing_is_called_without_what_it_needs_and_what_is_missing_is_named() {
         for provider in crate::ALL {
-            let checks = of(provider.name()).unwrap();
+            let checks = calls_of(provider.name());
             let error = testing::called(checks, &[]).unwrap_err().to_string();
             let named = provider
                 .about()

@@ -3,7 +3,10 @@
 //! Facts (RFC 5321, 3207, 4954, 3463): on port 587 a server offers `STARTTLS` after `EHLO`, and is asked anew what it can do
 //! once the connection is secured; on 465 it is secured from the start. `235` is a sign-in, `535` (Google: `534`) a refusal of
 //! the credentials, `454` and `421` pass. A server that offers neither TLS nor `AUTH` any more has been changed, or somebody
-//! sits in between: the password is not sent then.
+//! sits in between: the password is not sent then. Port 25 is where servers hand mail to each other: clouds close it (AWS
+//! Lambda among them), and nobody signs in there.
+
+mod server;
 
 use std::fmt;
 
@@ -12,7 +15,35 @@ use base64::prelude::BASE64_STANDARD;
 use secrecy::{ExposeSecret as _, SecretString};
 use tillwatch_domain::health::Trouble;
 
+use crate::catalogue::{About, Authentication, Setting, SettingKind};
 use crate::checks::Judged;
+
+pub use server::{MailServer, server};
+
+/// The name in paths and settings.
+pub const NAME: &str = "smtp";
+/// What is asked, for the log.
+pub const ENDPOINT: &str = "SMTP AUTH";
+
+pub(crate) const ABOUT: About = About {
+    label: "SMTP",
+    base_url: None,
+    authentication: Authentication::Basic,
+    accounts: &[],
+    places: &[],
+    settings: &[
+        Setting::required("host", SettingKind::Text, "the mail server's name, `smtp.example.com`"),
+        Setting::optional("port", SettingKind::Number, "its port for signing in: 587, 465, 2525; never 25")
+            .with_default("587"),
+        Setting::optional(
+            "tls",
+            SettingKind::Text,
+            "`implicit`: secured from the start, as on port 465; `starttls`, as on every other",
+        ),
+        Setting::required("username", SettingKind::Text, "who signs in"),
+        Setting::required("password", SettingKind::Secret, "the password, or an application's own one"),
+    ],
+};
 
 /// The longest line and the most lines of a reply that are read.
 pub const LONGEST_LINE: usize = 1_024;
@@ -129,6 +160,14 @@ impl Session {
         self.say(Phase::AskedSecured, EHLO)
     }
 
+    /// What follows the lines of a reply, without their ends.
+    pub fn read(&mut self, lines: &[String]) -> Step {
+        match Reply::read(lines) {
+            Some(reply) => self.next(&reply),
+            None => Step::Over(Judged::of(Trouble::Unreadable, Some("no_smtp"))),
+        }
+    }
+
     /// What follows a reply.
     pub fn next(&mut self, reply: &Reply) -> Step {
         match (self.phase, reply.code) {
@@ -174,6 +213,25 @@ impl Session {
             return self.say(Phase::Naming, &format!("AUTH LOGIN {user}"));
         }
         Step::Over(Judged::of(Trouble::Refused, Some("no_common_auth")))
+    }
+}
+
+/// What to do about what was found, where the trouble's own remedy does not tell: that speaks of tokens.
+pub fn advice(judged: &Judged) -> Option<&'static str> {
+    match (judged.trouble, judged.code.as_deref()) {
+        (Some(Trouble::TokenRefused), _) => Some(
+            "the server refuses the user name or the password: correct `username` and `password`, with an application's \
+             own password where it asks for a second factor",
+        ),
+        (_, Some("no_starttls")) => Some(
+            "the server offers no TLS here, and the password is not sent without: use port 465 with `tls` `implicit`, or \
+             ask whose server it is; if it offered TLS before, somebody may sit in between",
+        ),
+        (_, Some("no_auth" | "no_common_auth")) => Some(
+            "the server offers no way to sign in with a password: check `port`, and ask whose server it is",
+        ),
+        (_, Some("no_smtp")) => Some("what answers speaks no SMTP: check `host`, `port` and `tls`"),
+        _ => None,
     }
 }
 
@@ -259,6 +317,21 @@ mod tests {
         assert_eq!(judged.trouble, Some(Trouble::ProviderError));
         let (_, judged) = talk(true, &["220 hi", "250-mail.example.com\n250 SIZE 1"]);
         assert_eq!(judged.code.as_deref(), Some("no_auth"));
+    }
+
+    #[test]
+    fn what_there_is_to_do_is_told_where_the_remedy_speaks_of_tokens() {
+        let (_, refused) = talk(true, &["220 hi", SECURED, "535 5.7.8 no"]);
+        assert!(advice(&refused).unwrap().contains("`password`"));
+        let (_, open) = talk(false, &["220 hi", "250-mail.example.com\n250 AUTH PLAIN"]);
+        assert!(advice(&open).unwrap().contains("`implicit`"));
+        let (_, busy) = talk(true, &["421 4.3.2 busy"]);
+        assert_eq!((advice(&busy), advice(&Judged::good())), (None, None));
+        let Step::Over(judged) = Session::new("us", "x".to_owned().into(), true).read(&["SSH-2.0".into()])
+        else {
+            panic!("it is over")
+        };
+        assert!(judged.trouble == Some(Trouble::Unreadable) && advice(&judged).is_some());
     }
 
     #[test]

@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tillwatch_domain::connection::{Role, State, is_id};
 use tillwatch_domain::location::{Configuration, ConnectionSettings, Location, Scalar};
-use tillwatch_providers::catalogue::{COMMON, SettingKind};
+use tillwatch_providers::Setting;
+use tillwatch_providers::catalogue::{self, Entry, SettingKind};
 use tillwatch_providers::settings::SHORTEST_URL_KEY;
-use tillwatch_providers::{ALL, Provider, Setting, named};
 
 use super::check::{ID, Mistakes};
 use super::mistake::{Mistake, Path};
 use super::names::{did_you_mean, nearest};
 use super::place::is_blank;
+use super::store::is_secret;
 
 /// What may be said of a connection beside settings.
 const CORE: [&str; 3] = ["id", "state", "role"];
@@ -21,7 +22,7 @@ struct Found<'a> {
     owner: &'a str,
     /// The location's place in the list, if it is one's.
     location: Option<usize>,
-    provider: &'static dyn Provider,
+    provider: Entry,
     id: String,
     said: &'a ConnectionSettings,
     defaults: Option<&'a BTreeMap<String, Scalar>>,
@@ -31,7 +32,7 @@ struct Found<'a> {
 pub(super) fn defaults(configuration: &Configuration, mistakes: &mut Mistakes<'_>) {
     for (name, said) in &configuration.providers {
         let path = Path::default().to("providers").to(name);
-        match named(name) {
+        match catalogue::of(name) {
             Some(provider) => {
                 settings(provider, said, &[], &path, mistakes);
                 for name in said.keys().filter(|name| is_secret(provider, name)) {
@@ -64,25 +65,24 @@ pub(super) fn check(configuration: &Configuration, mistakes: &mut Mistakes<'_>) 
 }
 
 fn unknown_provider(name: &str, path: &Path) -> Mistake {
-    let meant = did_you_mean(name, ALL.iter().map(|provider| provider.name()));
+    let meant = did_you_mean(name, catalogue::all().map(|provider| provider.name()));
     Mistake::error(path, format!("unknown provider \"{name}\"")).meaning(meant)
 }
 
 /// The connections to providers that there are.
 fn find<'a>(configuration: &'a Configuration, mistakes: &mut Mistakes<'_>) -> Vec<Found<'a>> {
     let mut found = Vec::new();
-    let make =
-        |path, owner: &'a str, location, provider: &'static dyn Provider, said: &'a ConnectionSettings| {
-            let given = said.id.clone().filter(|id| !is_blank(id));
-            let id = given.unwrap_or_else(|| Location::connection_id(owner, provider.name()));
-            let defaults = configuration.providers.get(provider.name());
-            Found { path, owner, location, provider, id, said, defaults }
-        };
+    let make = |path, owner: &'a str, location, provider: Entry, said: &'a ConnectionSettings| {
+        let given = said.id.clone().filter(|id| !is_blank(id));
+        let id = given.unwrap_or_else(|| Location::connection_id(owner, provider.name()));
+        let defaults = configuration.providers.get(provider.name());
+        Found { path, owner, location, provider, id, said, defaults }
+    };
     for (index, location) in configuration.locations.iter().enumerate() {
         let providers = Path::default().to("locations").at(index).to("providers");
         for (name, said) in &location.providers {
             let path = providers.to(name);
-            match named(name) {
+            match catalogue::of(name) {
                 Some(provider) => found.push(make(path, &location.id, Some(index), provider, said)),
                 None => mistakes.add(unknown_provider(name, &path).of_name()),
             }
@@ -96,7 +96,7 @@ fn find<'a>(configuration: &'a Configuration, mistakes: &mut Mistakes<'_>) -> Ve
             mistakes.add(mistake.of_name().meaning("Say \"provider\" with its name".to_owned()));
             continue;
         }
-        match named(name) {
+        match catalogue::of(name) {
             Some(provider) => {
                 found.push(make(path, &connection.business, None, provider, &connection.connection));
             }
@@ -116,7 +116,7 @@ fn id(connection: &Found<'_>, mistakes: &mut Mistakes<'_>) {
         let meant = if given { ID.to_owned() } else { format!("{ID}. Give this connection an \"id\"") };
         mistakes.add_of_value(mistake.meaning(meant));
     }
-    if connection.provider.paths().contains(&id) {
+    if connection.provider.sender().is_some_and(|sender| sender.paths().contains(&id)) {
         let provider = connection.provider.name();
         let wrong = format!(
             "a connection to {provider} can't have the id \"{id}\": its webhooks' URLs use that word"
@@ -127,19 +127,18 @@ fn id(connection: &Found<'_>, mistakes: &mut Mistakes<'_>) {
 
 /// Checks settings one by one. Gives the known names that unknown ones were probably meant for.
 fn settings(
-    provider: &'static dyn Provider,
+    provider: Entry,
     said: &BTreeMap<String, Scalar>,
     core: &[&'static str],
     path: &Path,
     mistakes: &mut Mistakes<'_>,
 ) -> BTreeSet<&'static str> {
-    let about = provider.about();
-    let known: Vec<_> = about.settings.iter().chain(COMMON).map(|setting| setting.name).collect();
+    let known: Vec<_> = provider.settings().map(|setting| setting.name).collect();
     let names = || known.iter().copied().chain(core.iter().copied());
     let mut meant = BTreeSet::new();
     for (name, Scalar(value)) in said {
         let at = path.to(name);
-        match about.setting(name) {
+        match provider.setting(name) {
             Some(setting) if !is_blank(value) => {
                 if let Some((wrong, meant)) = misfit(setting, value) {
                     mistakes.add_of_value(Mistake::error(&at, wrong).meaning(meant));
@@ -188,11 +187,6 @@ fn misfit(setting: &Setting, value: &str) -> Option<(String, Option<String>)> {
     (!fits).then(|| (format!("\"{name}\" must {should}"), meant))
 }
 
-fn is_secret(provider: &dyn Provider, name: &str) -> bool {
-    let kind = provider.about().setting(name).map(|setting| setting.kind);
-    matches!(kind, Some(SettingKind::Secret | SettingKind::SigningKey | SettingKind::UrlKey))
-}
-
 /// Whether what is sent there is seen by nobody on the way. To this machine itself there is no way.
 fn is_secure_url(text: &str) -> bool {
     let text = text.trim();
@@ -230,9 +224,9 @@ impl<'a> Found<'a> {
         let about = self.provider.about();
         let value = |name: &&'static str| self.value(name).map(|(value, at)| (*name, value, at));
         let given: Vec<_> = about.accounts.iter().filter_map(value).collect();
-        let is_required = |name: &str| about.setting(name).is_some_and(|setting| setting.required);
+        let is_required = |name: &str| self.provider.setting(name).is_some_and(|setting| setting.required);
         match about.accounts {
-            [name, ..] if given.is_empty() && !is_required(name) && !self.provider.renews_accounts() => {
+            [name, ..] if given.is_empty() && !is_required(name) && self.provider.finds_unnamed() => {
                 vec![(name, "", None)]
             }
             _ => given,
@@ -326,10 +320,7 @@ fn secrets_differ(found: &[Found<'_>], mistakes: &mut Mistakes<'_>) {
     for connection in found {
         let Some(location) = connection.location else { continue };
         for (name, Scalar(value)) in &connection.said.settings {
-            let kind = connection.provider.about().setting(name).map(|setting| setting.kind);
-            let is_secret =
-                matches!(kind, Some(SettingKind::Secret | SettingKind::SigningKey | SettingKind::UrlKey));
-            if !is_secret || is_blank(value) {
+            if !is_secret(connection.provider, name) || is_blank(value) {
                 continue;
             }
             let at = connection.path.to(name);

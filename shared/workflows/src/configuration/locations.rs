@@ -229,11 +229,11 @@ fn without_secrets(
 ) -> Result<StoredLocation, Unconfigured> {
     let (mut kept, mut sealed) = (location.clone(), BTreeMap::new());
     for (name, said) in &mut kept.providers {
-        let about = Configurator::provider(name)?.about();
+        let provider = Configurator::provider(name)?;
         let said_before = before.and_then(|before| before.sealed.get(name)).into_iter().flatten().cloned();
-        let said_now = said.settings.keys().filter(|name| is_secret(about, name)).cloned();
+        let said_now = said.settings.keys().filter(|name| is_secret(provider, name)).cloned();
         let names: BTreeSet<_> = said_now.chain(said_before).collect();
-        said.settings.retain(|name, _| !is_secret(about, name));
+        said.settings.retain(|name, _| !is_secret(provider, name));
         if !names.is_empty() {
             sealed.insert(name.clone(), names);
         }

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tillwatch_domain::Connection;
 use tillwatch_domain::location::{ConnectionSettings, Location, Scalar};
-use tillwatch_providers::Provider;
-use tillwatch_providers::catalogue::SettingKind;
+use tillwatch_providers::catalogue::{Entry, SettingKind};
 
 use super::keys::KeyKind;
 
@@ -27,7 +26,7 @@ pub struct KeySecret(pub KeyKind);
 /// What is said of `settings`' connection of `owner`, a location or a business of that id. Values that are left empty are
 /// the provider's defaults, those of `defaults` first, those of its module else.
 pub fn resolve(
-    provider: &dyn Provider,
+    provider: Entry,
     owner: (&str, Option<&str>),
     settings: &ConnectionSettings,
     defaults: &BTreeMap<String, Scalar>,
@@ -46,7 +45,7 @@ pub fn resolve(
     let (mut shown, mut tokens, mut keys, mut sealed) =
         (BTreeMap::new(), BTreeMap::new(), Vec::new(), BTreeSet::new());
     for (name, value) in said {
-        let kind = about.setting(name).map_or(SettingKind::Text, |setting| setting.kind);
+        let kind = provider.setting(name).map_or(SettingKind::Text, |setting| setting.kind);
         let key = match kind {
             SettingKind::SigningKey => Some(KeyKind::Signing),
             SettingKind::UrlKey => Some(KeyKind::Url),
@@ -69,7 +68,7 @@ pub fn resolve(
     let of = |names: &[&str]| names.iter().filter_map(|name| shown.get(*name).cloned()).collect::<Vec<_>>();
     let mut accounts = of(about.accounts);
     accounts.dedup();
-    if accounts.is_empty() && !provider.renews_accounts() {
+    if accounts.is_empty() && provider.finds_unnamed() {
         // Found by its URL alone, or, where the account may be left out, our own.
         accounts.push(if about.accounts.is_empty() { id.clone() } else { String::new() });
     }
@@ -91,10 +90,10 @@ pub fn resolve(
 }
 
 /// The settings of a connection with the defaults of its provider's module: what is in force.
-pub fn in_force(provider: &dyn Provider, connection: &Connection) -> BTreeMap<String, String> {
-    let about = provider.about();
-    let known = about.settings.iter().chain(tillwatch_providers::catalogue::COMMON);
-    let defaults = known.filter_map(|setting| Some((setting.name.to_owned(), setting.default?.to_owned())));
+pub fn in_force(provider: Entry, connection: &Connection) -> BTreeMap<String, String> {
+    let defaults = provider
+        .settings()
+        .filter_map(|setting| Some((setting.name.to_owned(), setting.default?.to_owned())));
     let mut merged: BTreeMap<_, _> = defaults.collect();
     merged.extend(connection.settings.clone());
     merged
@@ -102,7 +101,7 @@ pub fn in_force(provider: &dyn Provider, connection: &Connection) -> BTreeMap<St
 
 #[cfg(test)]
 mod tests {
-    use tillwatch_providers::named;
+    use tillwatch_providers::catalogue;
 
     use super::*;
 
@@ -117,7 +116,7 @@ mod tests {
             ("access_token".to_owned(), Scalar("shared".to_owned())),
         ]);
         let said = settings(r#"{"merchant_id":"M","location_id":" L ","access_token":"","signing_key":"k"}"#);
-        let square = named("square").unwrap();
+        let square = catalogue::of("square").unwrap();
         let Resolved { connection, tokens, keys } =
             resolve(square, ("group", Some("harbour")), &said, &defaults);
         assert_eq!(
@@ -132,9 +131,9 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_without_an_account_is_found_by_its_url_or_is_our_own() {
+    fn a_connection_without_an_account_is_found_by_its_url_or_is_our_own_or_by_no_webhook() {
         let of = |provider: &str, json: &str| {
-            let provider = named(provider).unwrap();
+            let provider = catalogue::of(provider).unwrap();
             resolve(provider, ("group", Some("harbour")), &settings(json), &BTreeMap::new())
                 .connection
                 .accounts
@@ -142,5 +141,6 @@ mod tests {
         assert_eq!(of("odoo", "{}"), ["harbour-odoo"]);
         assert_eq!(of("stripe", "{}"), [""]);
         assert_eq!(of("google_calendar", "{}"), [""; 0]);
+        assert_eq!(of("smtp", r#"{"host":"smtp.example.com","username":"us"}"#), [""; 0]);
     }
 }

@@ -10,7 +10,8 @@ use tillwatch_domain::Connection;
 use tillwatch_platform::connections::{Kind, Stored};
 use tillwatch_platform::entropy;
 use tillwatch_platform::table::Written;
-use tillwatch_providers::{Provider, Settings};
+use tillwatch_providers::Settings;
+use tillwatch_providers::catalogue::{self, Entry};
 use utoipa::ToSchema;
 
 use super::keys::{self, KeyKind, KeyView};
@@ -73,9 +74,9 @@ impl Configurator {
         let vault = if tokens { &self.token_vault } else { &self.webhook_vault };
         vault.ring_now(now).await?;
         let (from, id) = after.split_once('/').unwrap_or(("", ""));
-        let later = |provider: &&&dyn Provider| from.is_empty() || provider.name() >= from;
-        let mut providers: Vec<_> = tillwatch_providers::ALL.iter().filter(later).copied().collect();
-        providers.sort_by_key(|provider| provider.name());
+        let later = |provider: &Entry| from.is_empty() || provider.name() >= from;
+        let mut providers: Vec<_> = catalogue::all().filter(later).collect();
+        providers.sort_by_key(Entry::name);
         let mut done = Resealed { resealed: 0, unopenable: Vec::new(), next: None };
         for provider in providers {
             let after = if provider.name() == from { id } else { "" };
@@ -193,7 +194,11 @@ impl Configurator {
         rotation: Rotation,
         now: Timestamp,
     ) -> Result<Rotated, Unconfigured> {
-        Self::provider(provider)?;
+        if Self::provider(provider)?.sender().is_none() {
+            return Err(Unconfigured::Refused(format!(
+                "{provider} sends no webhooks, and so has no secret of theirs."
+            )));
+        }
         let (new, issued) = new_secret(&rotation)?;
         let rotate = |settings: &mut Settings| {
             keys::rotate(rotation.kind.of_mut(settings), new.expose_secret(), rotation.overlap, now);

@@ -19,8 +19,8 @@ use tillwatch_platform::secrets::{Secrets, SecretsError};
 use tillwatch_platform::table::{TableError, Written};
 use tillwatch_platform::vault::{Vault, VaultError};
 use tillwatch_providers::call::encoded;
-use tillwatch_providers::catalogue::{About, SettingKind};
-use tillwatch_providers::{Provider, Settings};
+use tillwatch_providers::catalogue::{self, Entry, SettingKind};
+use tillwatch_providers::{OpenSecret, Provider, Settings};
 use utoipa::ToSchema;
 
 use super::keys::{self, KeyKind, OVERLAP};
@@ -115,8 +115,8 @@ impl Configurator {
         format!("{}{provider}", self.secrets_prefix)
     }
 
-    pub(super) fn provider(name: &str) -> Result<&'static dyn Provider, Unconfigured> {
-        tillwatch_providers::named(name)
+    pub(super) fn provider(name: &str) -> Result<Entry, Unconfigured> {
+        catalogue::of(name)
             .ok_or_else(|| Unconfigured::Refused(format!("No provider is called `{}`.", name.escape_debug())))
     }
 
@@ -134,7 +134,7 @@ impl Configurator {
         dry_run: bool,
     ) -> Result<Change, Unconfigured> {
         let module = Self::provider(provider)?;
-        if let Some(name) = defaults.keys().find(|name| is_secret(module.about(), name)) {
+        if let Some(name) = defaults.keys().find(|name| is_secret(module, name)) {
             return Err(Unconfigured::Refused(format!(
                 "`{name}` is a secret: say it of each connection, or in the provider's own secret."
             )));
@@ -612,8 +612,8 @@ fn missing(id: &str) -> Unconfigured {
     Unconfigured::Missing(format!("No connection is called `{}`.", id.escape_debug()))
 }
 
-pub(super) fn is_secret(about: &About, name: &str) -> bool {
-    let kind = about.setting(name).map(|setting| setting.kind);
+pub(super) fn is_secret(provider: Entry, name: &str) -> bool {
+    let kind = provider.setting(name).map(|setting| setting.kind);
     matches!(kind, Some(SettingKind::Secret | SettingKind::SigningKey | SettingKind::UrlKey))
 }
 
@@ -638,12 +638,13 @@ fn changed_settings(before: Option<&Connection>, after: &Connection) -> Vec<Stri
 
 /// Makes the secret of the connection's URL, where its webhooks are proved by nothing else and none was said.
 fn issued_url_key(
-    provider: &dyn Provider,
+    provider: Entry,
     connection: &Connection,
     webhook: &mut Settings,
     now: Timestamp,
 ) -> Option<String> {
-    let needs_one = provider.open_secret() == Some(tillwatch_providers::OpenSecret::Query)
+    let in_url = |sender: &dyn Provider| sender.open_secret() == Some(OpenSecret::Query);
+    let needs_one = provider.sender().is_some_and(in_url)
         && webhook.live_keys(now).is_err()
         && webhook.live_url_keys(now).is_err()
         && !connection.automatic;

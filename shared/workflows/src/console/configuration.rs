@@ -13,6 +13,7 @@ use tillwatch_domain::connection::is_id;
 use tillwatch_domain::location::{Business, BusinessConnection, Configuration, ConnectionSettings, Scalar};
 use tillwatch_domain::{Connection, Location};
 use tillwatch_platform::connections::{Kind, Unknown};
+use tillwatch_providers::catalogue;
 
 use super::operators::Who;
 use super::{ApiAnswer, ApiRequest, Console, Problem, Query, body, clipped, json, only};
@@ -187,9 +188,8 @@ impl Console {
         let sealed = stored.map(|stored| stored.document.sealed).unwrap_or_default();
         let (mut said, mut written) = (said.clone(), Written::default());
         let path = Path::default().to("connections").at(0);
-        let known = tillwatch_providers::named(&said.provider);
-        for name in
-            sealed.into_iter().filter(|name| known.is_some_and(|known| known.about().setting(name).is_some()))
+        let known = catalogue::of(&said.provider);
+        for name in sealed.into_iter().filter(|name| known.is_some_and(|known| known.setting(name).is_some()))
         {
             if let Entry::Vacant(vacant) = said.connection.settings.entry(name.clone()) {
                 vacant.insert(Scalar("sealed".to_owned()));
@@ -272,7 +272,7 @@ impl Console {
         if !after.is_empty() {
             return Ok(page);
         }
-        for provider in tillwatch_providers::ALL {
+        for provider in catalogue::all() {
             let defaults = self.configuration.defaults(provider.name()).await?;
             if !defaults.is_empty() && *who == Who::Operator {
                 page.providers.insert(provider.name().to_owned(), defaults);

@@ -9,12 +9,13 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use tillwatch_domain::{Connection, State};
 use tillwatch_platform::connections::{By, Kind};
+use tillwatch_providers::catalogue::{self, Entry};
 use tillwatch_providers::{Headers, OpenSecret, Provider, Request, Settings};
 use utoipa::ToSchema;
 
 use super::configuration::says;
 use super::operators::Who;
-use super::{ApiAnswer, ApiRequest, Console, Problem, Query, body, clipped, json, known, only};
+use super::{ApiAnswer, ApiRequest, Console, Problem, Query, body, clipped, json, known, only, sender};
 use crate::configuration::keys::{self, OVERLAP};
 use crate::configuration::{KeyKind, KeyView, Opened, Rotation, Unconfigured, in_force};
 
@@ -47,8 +48,9 @@ pub struct ConnectionView {
     pub keys: Vec<KeyView>,
     /// Why its secrets can't be opened; null, if they can.
     pub secrets_problem: Option<String>,
-    /// The path of its own webhook URL. Without the secret that belongs to it, if one does.
-    pub webhook_path: String,
+    /// The path of its own webhook URL. Without the secret that belongs to it, if one does; null, if its provider sends no
+    /// webhooks.
+    pub webhook_path: Option<String>,
 }
 
 /// One page of connections, by provider and id.
@@ -129,7 +131,7 @@ impl Console {
         match segments {
             ["providers"] => {
                 only(request, "GET")?;
-                let all = tillwatch_providers::ALL.iter().map(|provider| (provider.name(), provider.about()));
+                let all = catalogue::all().map(|provider| (provider.name(), provider.about()));
                 Ok(json(200, &all.collect::<BTreeMap<_, _>>()))
             }
             ["providers", name] => {
@@ -139,7 +141,7 @@ impl Console {
             ["providers", name, _] => {
                 only(request, "POST")?;
                 who.operator()?;
-                let provider = known(name)?;
+                let provider = sender(name)?;
                 let rotation = rotation(body(request)?, provider, &Settings::default())?;
                 let rotated = self.configuration.rotate_provider(provider.name(), rotation, now).await?;
                 Ok(json(200, &rotated))
@@ -240,9 +242,8 @@ impl Console {
                     .is_none_or(|location| connection.location.as_deref() == Some(location))
         };
         let (mut found, now) = (Vec::new(), self.clock.now());
-        let providers = tillwatch_providers::ALL
-            .iter()
-            .filter(|provider| only.is_none_or(|only| only.name() == provider.name()));
+        let providers =
+            catalogue::all().filter(|provider| only.is_none_or(|only| only.name() == provider.name()));
         for provider in
             providers.skip_while(|provider| from.is_some_and(|from| from.name() != provider.name()))
         {
@@ -299,7 +300,7 @@ impl Console {
         &self,
         who: &Who,
         location: &str,
-        provider: &dyn Provider,
+        provider: Entry,
     ) -> Result<Connection, Problem> {
         let all = self.connections_of(who, location).await?;
         all.into_iter().find(|connection| connection.provider == provider.name()).ok_or_else(|| {
@@ -324,7 +325,9 @@ impl Console {
             settings: in_force(provider, &connection),
             keys: keys::views(&opened.webhook, now),
             secrets_problem,
-            webhook_path: format!("/webhooks/{}/{}", connection.provider, connection.id),
+            webhook_path: provider
+                .sender()
+                .map(|sender| format!("/webhooks/{}/{}", sender.name(), connection.id)),
             sealed: connection.sealed.into_iter().collect(),
             state: connection.state.name(),
             role: connection.role.name(),
@@ -345,7 +348,7 @@ impl Console {
         request: &ApiRequest,
         now: Timestamp,
     ) -> Result<ApiAnswer, Problem> {
-        let provider = known(&connection.provider)?;
+        let provider = sender(&connection.provider)?;
         if *who != Who::Operator && self.configuration.shares_an_account(connection).await? {
             let detail = "Other businesses share its account: with a secret of its own it could forge their events. \
                           An operator can rotate it.";
@@ -388,6 +391,9 @@ impl Console {
         let state = (connection.state != State::Enabled)
             .then(|| format!("It is {}: its events are held.", connection.state.name()));
         note("state", state);
+        let Some(provider) = provider.sender() else {
+            return Ok(ConnectionTest { ok: checks.iter().all(|check| check.ok), checks });
+        };
         let opened = self.configuration.opened(connection, now).await?;
         note("secrets", self.proof_problem(provider, &opened.webhook, now).await);
         let mut lost = Vec::new();

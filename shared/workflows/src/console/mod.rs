@@ -30,6 +30,7 @@ use tillwatch_platform::payloads::Payloads;
 use tillwatch_platform::queue::Queue;
 use tillwatch_platform::table::Table;
 use tillwatch_providers::Provider;
+use tillwatch_providers::catalogue::{self, Entry};
 use utoipa::ToSchema;
 
 use crate::backlog::{Backlog, Waiting};
@@ -300,7 +301,7 @@ impl Console {
             }
             ["records", kind, provider, id] => {
                 only(request, "GET")?;
-                let provider = known(provider)?;
+                let provider = sender(provider)?;
                 let kind = Kind::ALL.into_iter().find(|known| known.plural() == *kind).ok_or_else(|| {
                     let kind = clipped(kind);
                     let kinds: Vec<_> = Kind::ALL.iter().map(|kind| kind.plural()).collect();
@@ -367,7 +368,10 @@ fn no_path(request: &ApiRequest, segments: &[&str]) -> Problem {
     let ["webhooks", name] = segments else {
         return Problem::not_found("No such path. GET /openapi.json lists the paths there are.");
     };
-    let Some(provider) = tillwatch_providers::named(name) else { return unknown_provider(name) };
+    let provider = match sender(name) {
+        Ok(provider) => provider,
+        Err(problem) => return problem,
+    };
     if request.method == "POST" {
         return Problem::not_found(format!(
             "Webhooks are taken at `/webhooks/{}`, to the letter.",
@@ -415,12 +419,27 @@ fn body<T: serde::de::DeserializeOwned>(request: &ApiRequest) -> Result<T, Probl
 }
 
 /// The provider of that name.
-fn known(name: &str) -> Result<&'static dyn Provider, Problem> {
-    tillwatch_providers::named(name).ok_or_else(|| unknown_provider(name))
+fn known(name: &str) -> Result<Entry, Problem> {
+    catalogue::of(name).ok_or_else(|| unknown_provider(name, catalogue::all().map(|entry| entry.name())))
 }
 
-fn unknown_provider(name: &str) -> Problem {
-    let known: Vec<_> = tillwatch_providers::ALL.iter().map(|provider| provider.name()).collect();
+/// The provider of that name, of whose webhooks something is asked.
+fn sender(name: &str) -> Result<&'static dyn Provider, Problem> {
+    let provider = catalogue::of(name).ok_or_else(|| unknown_provider(name, senders()))?;
+    provider.sender().ok_or_else(|| {
+        let label = provider.about().label;
+        let detail = format!("{label} sends no webhooks: its connections are checked, and that is all.");
+        Problem::new(404, "no-webhooks", "The provider sends no webhooks", detail)
+    })
+}
+
+/// The names of those that send webhooks.
+fn senders() -> impl Iterator<Item = &'static str> {
+    tillwatch_providers::ALL.iter().map(|provider| provider.name())
+}
+
+fn unknown_provider(name: &str, known: impl Iterator<Item = &'static str>) -> Problem {
+    let known: Vec<_> = known.collect();
     let detail = format!("No provider is called `{}`. There are: {}.", clipped(name), known.join(", "));
     Problem::new(404, "unknown-provider", "There is no such provider", detail)
 }
@@ -430,7 +449,7 @@ fn listed_provider(name: &str) -> Result<&'static str, Problem> {
     if name == UNKNOWN_PROVIDER {
         return Ok(UNKNOWN_PROVIDER);
     }
-    known(name).map(Provider::name)
+    sender(name).map(Provider::name)
 }
 
 fn clipped(text: &str) -> String {

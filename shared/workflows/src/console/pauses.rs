@@ -5,7 +5,7 @@ use tillwatch_domain::{Connection, State};
 use utoipa::ToSchema;
 
 use super::operators::Who;
-use super::{ApiAnswer, ApiRequest, Console, Problem, Query, json, known, only, rfc3339};
+use super::{ApiAnswer, ApiRequest, Console, Problem, Query, json, only, rfc3339, sender};
 
 /// How a connection, or a provider, stands after it was paused or resumed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -44,7 +44,7 @@ impl Console {
             }
             [_, name, what] => {
                 who.operator()?;
-                let provider = known(name)?;
+                let provider = sender(name)?;
                 self.pause_provider(provider.name(), *what == "pause").await?
             }
             _ => return Err(Problem::not_found("No such path.")),

@@ -10,10 +10,9 @@ use tillwatch_domain::{Cause, Outcome};
 use utoipa::ToSchema;
 
 use super::operators::Who;
-use super::unknown_provider;
 use super::{
     ApiAnswer, ApiRequest, Console, Problem, Query, Retried, bounded, clipped, json, listed_provider, only,
-    rfc3339,
+    rfc3339, sender, senders, unknown_provider,
 };
 use crate::receive::NotReleased;
 use crate::replay::Plan;
@@ -202,7 +201,8 @@ impl Console {
             );
             return Err(not_releasable(detail));
         }
-        let receiver = self.replays.receiver(provider).ok_or_else(|| unknown_provider(provider))?;
+        let unknown = || unknown_provider(provider, senders());
+        let receiver = self.replays.receiver(provider).ok_or_else(unknown)?;
         match receiver.release(&item).await {
             Ok(()) => Ok(Retried { id: item.id, status: "queued" }),
             Err(NotReleased::NotRejected) => Err(not_releasable("It stands for many that are only counted.")),
@@ -277,9 +277,8 @@ impl ReplayRequest {
 
     fn filter(&self) -> Result<Filter, Problem> {
         let known = |name: &String| {
-            let provider = tillwatch_providers::named(name);
-            provider.map(|provider| provider.name().to_owned()).ok_or_else(|| {
-                let Problem { detail, .. } = unknown_provider(name);
+            let provider = sender(name);
+            provider.map(|provider| provider.name().to_owned()).map_err(|Problem { detail, .. }| {
                 Problem::new(400, "bad-body", "The body makes no sense", detail)
             })
         };

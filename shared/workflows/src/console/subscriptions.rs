@@ -9,7 +9,7 @@ use tillwatch_providers::subscriptions::of;
 use utoipa::ToSchema;
 
 use super::operators::Who;
-use super::{ApiAnswer, ApiRequest, Console, Problem, Query, clipped, json, known, only};
+use super::{ApiAnswer, ApiRequest, Console, Problem, Query, clipped, json, only, sender};
 use crate::subscriptions::{Mode, SubscriptionView, Whom};
 
 /// How long one request begins to look after more. An answer must be there within fifteen seconds.
@@ -68,21 +68,19 @@ impl Console {
     async fn whom(&self, query: &Query) -> Result<Whom, Problem> {
         let mut provider = None;
         if let Some(name) = query.get("provider") {
-            provider = Some(known(name)?);
+            provider = Some(sender(name)?);
         }
         let connection = query.get("connection").map(str::to_owned);
         if let Some(id) = &connection {
             let stored = self.configuration.connections.document::<Connection>(Kind::Connection, id).await?;
             let unknown = || Problem::not_found(format!("No connection is called `{}`.", clipped(id)));
             let stored = stored.ok_or_else(unknown)?.document;
-            let its = tillwatch_providers::named(&stored.provider);
-            match (provider, its) {
-                (Some(asked), Some(its)) if asked.name() != its.name() => {
-                    let detail = format!("`{}` is a connection to {}.", clipped(id), its.name());
-                    return Err(Problem::not_found(detail));
-                }
-                _ => provider = its,
+            let its = sender(&stored.provider)?;
+            if provider.is_some_and(|asked| asked.name() != its.name()) {
+                let detail = format!("`{}` is a connection to {}.", clipped(id), its.name());
+                return Err(Problem::not_found(detail));
             }
+            provider = Some(its);
         }
         if let Some(provider) = provider.filter(|provider| of(provider.name()).is_none()) {
             let detail = format!(

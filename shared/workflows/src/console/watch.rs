@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use super::health::ProviderHealth;
 use super::operators::Who;
 use super::statistics::SilenceView;
-use super::{ApiAnswer, ApiRequest, Console, Problem, Query, clipped, json, known, only, rfc3339};
+use super::{ApiAnswer, ApiRequest, Console, Problem, Query, clipped, json, known, only, rfc3339, sender};
 use crate::agenda::Why;
 use crate::watch::probe::Called;
 use crate::watch::{Checked, Doing, Row, Survey, WatchError};
@@ -264,7 +264,7 @@ impl Console {
             ["pos", "health", provider, "webhooks"] => {
                 only(request, "GET")?;
                 who.operator()?;
-                let provider = known(provider)?.name();
+                let provider = sender(provider)?.name();
                 let mut health = self.health(query).await?;
                 let webhooks: ProviderHealth = health.providers.remove(provider).unwrap_or_default();
                 Ok(json(200, &webhooks))

@@ -390,6 +390,7 @@ fn unanswered(error: &OutboundError) -> Failure {
         | OutboundError::NobodyListens(_)
         | OutboundError::Certificate(_)
         | OutboundError::Unreachable(_)
+        | OutboundError::Meddled(_)
         | OutboundError::NoClient(_) => Failure::NotMade,
         OutboundError::Redirects(..) => Failure::Ours,
         OutboundError::TimedOut(_) | OutboundError::TooLarge(_) | OutboundError::Broken(_) => Failure::Lost,

@@ -13,8 +13,10 @@ use tillwatch_platform::outbound::{OutboundError, is_public};
 use tillwatch_platform::vault::VaultError;
 use tillwatch_platform::watched::{Kept, NEVER_MS, spread};
 use tillwatch_providers::call::{Call, Response};
-use tillwatch_providers::checks::{self, Checks, Subject};
+use tillwatch_providers::checks::{self, Judged, Subject, Way};
+use tillwatch_providers::smtp::{self, MailServer};
 
+use super::mail::sign_in;
 use super::probe::{Caller, Probed, probe};
 use super::{Doing, Watch, WatchError};
 use crate::agenda::{Why, millis};
@@ -57,19 +59,19 @@ impl Watch {
         let connection = self.roster.connections.document::<Connection>(Kind::Connection, id).await?;
         let connection = connection.map(|stored| stored.document);
         let checked = connection.and_then(|connection| Some((checks::of(&connection.provider)?, connection)));
-        let Some((checks, connection)) = checked else {
+        let Some((way, connection)) = checked else {
             self.roster.agenda.watched.delete(id).await?;
             return Ok(Checked::Gone);
         };
         let probed = match connection.state {
-            State::Enabled => Some(self.probed(&connection, checks).await?),
+            State::Enabled => Some(self.probed(&connection, way).await?),
             State::Paused | State::Disabled => None,
         };
         let mut turn = None;
         let take = |doing: &mut Doing| {
             doing.describe(&connection);
             turn = probed.as_ref().and_then(|probed| doing.take(probed));
-            probed.as_ref().map_or(NEVER_MS, |probed| self.next_due(id, doing, probed, checks))
+            probed.as_ref().map_or(NEVER_MS, |probed| self.next_due(id, doing, probed, way))
         };
         let kept = self.roster.agenda.change((id, &connection.provider), kept, take).await?;
         let kept = Box::new(kept);
@@ -83,7 +85,7 @@ impl Watch {
     }
 
     /// Asks the provider.
-    async fn probed(&self, connection: &Connection, checks: &dyn Checks) -> Result<Probed, WatchError> {
+    async fn probed(&self, connection: &Connection, way: Way) -> Result<Probed, WatchError> {
         let (provider, now) = (connection.provider.as_str(), self.roster.clock.now());
         let shared = self.credentials.shared(provider, now).await?;
         let own = match self.credentials.own(connection, now).await {
@@ -96,9 +98,10 @@ impl Watch {
         };
         let of = Subject { own: &own, shared: &shared };
         let caller = Heard { watch: self, provider };
-        let probed = probe(&caller, checks, &of, &*self.roster.clock).await;
-        let is_far = checks.calls(&of).is_ok_and(|calls| calls.iter().all(|call| is_far(&call.url)));
-        if probed.is_cut_off && is_far && self.reach.is_cut_off(&self.outbound, self.roster.clock.now()).await
+        let probed = probe(&caller, way, &of, &*self.roster.clock).await;
+        if probed.is_cut_off
+            && leads_far(way, &of)
+            && self.reach.is_cut_off(&self.outbound, self.roster.clock.now()).await
         {
             return Ok(probed.cut_off());
         }
@@ -106,9 +109,9 @@ impl Watch {
     }
 
     /// When it is to be checked next, Unix milliseconds.
-    fn next_due(&self, id: &str, doing: &Doing, probed: &Probed, checks: &dyn Checks) -> i64 {
+    fn next_due(&self, id: &str, doing: &Doing, probed: &Probed, way: Way) -> i64 {
         let now = self.roster.clock.now();
-        let every = self.roster.every * checks.seldom();
+        let every = self.roster.every * way.seldom();
         let due_ms = match probed.check.trouble {
             Some(Trouble::Misconfigured) => regular(id, now, every.max(UNCHECKED)),
             Some(Trouble::OurNetwork) => millis(now, CUT_OFF.min(every)),
@@ -202,6 +205,22 @@ impl Caller for Heard<'_> {
         }
         answer
     }
+
+    async fn sign_in(&self, server: &MailServer) -> Result<Judged, OutboundError> {
+        let answer = sign_in(&self.watch.outbound, server).await;
+        if answer.is_ok() && is_far_host(&server.host) {
+            self.watch.reach.heard(self.watch.roster.clock.now());
+        }
+        answer
+    }
+}
+
+/// Whether all that a check asks is far.
+fn leads_far(way: Way, of: &Subject<'_>) -> bool {
+    match way {
+        Way::Calls(checks) => checks.calls(of).is_ok_and(|calls| calls.iter().all(|call| is_far(&call.url))),
+        Way::Mail => smtp::server(of).is_ok_and(|server| is_far_host(&server.host)),
+    }
 }
 
 /// The next moment that is this connection's own: each has one in every interval, so that what was made together is not
@@ -222,6 +241,10 @@ fn is_far(url: &str) -> bool {
         Some((name, _)) => name,
         None => host.split_once(':').map_or(host, |(name, _)| name),
     };
+    is_far_host(name)
+}
+
+fn is_far_host(name: &str) -> bool {
     name != "localhost" && name.parse::<IpAddr>().map_or(true, is_public)
 }
 

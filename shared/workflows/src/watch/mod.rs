@@ -6,6 +6,7 @@
 
 mod check;
 mod doing;
+mod mail;
 pub mod probe;
 mod reach;
 pub mod survey;
@@ -98,7 +99,7 @@ pub struct Watch {
 impl Roster {
     /// How long it is between two checks of a provider's connections; none, if they are not checked.
     pub fn interval(&self, provider: &str) -> Option<Duration> {
-        checks::of(provider).map(|checks| self.every * checks.seldom())
+        checks::of(provider).map(|way| self.every * way.seldom())
     }
 
     /// Has a connection checked soon, as it is now: it was made, changed, paused or enabled.

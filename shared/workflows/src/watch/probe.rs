@@ -1,14 +1,17 @@
-//! One check of one connection: its provider is asked, and what it answers is judged.
+//! One check of one connection: its provider is asked, and what it answers is judged. A mail server is signed in to instead,
+//! and what comes of that is the same.
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tillwatch_domain::health::{Check, Finding, Trouble};
 use tillwatch_domain::quota::Quota;
 use tillwatch_platform::clock::Clock;
 use tillwatch_platform::outbound::OutboundError;
 use tillwatch_providers::call::{Call, Response};
-use tillwatch_providers::checks::{Checks, Judged, Subject, TokenFacts};
+use tillwatch_providers::checks::{Checks, Judged, Subject, TokenFacts, Way};
+use tillwatch_providers::smtp::{self, MailServer};
 
 /// An answer that takes longer is late (E7: 2 s for an API).
 const LATE: Duration = Duration::from_secs(2);
@@ -89,62 +92,112 @@ impl Probed {
     }
 }
 
-/// Makes calls.
+/// Makes calls, and signs in.
 pub trait Caller: Sync {
-    /// Makes one.
+    /// Makes one call.
     fn call(&self, call: &Call) -> impl Future<Output = Result<Response, OutboundError>> + Send;
+
+    /// Signs in at a mail server.
+    fn sign_in(&self, server: &MailServer) -> impl Future<Output = Result<Judged, OutboundError>> + Send;
 }
 
-/// Makes the calls of one check, one after the other, and says what they come to together: the worst of them.
-pub async fn probe(caller: &impl Caller, checks: &dyn Checks, of: &Subject<'_>, clock: &dyn Clock) -> Probed {
+/// What came of one thing that was asked.
+struct Asked {
+    endpoint: &'static str,
+    took: Duration,
+    /// The HTTP status, if there is one.
+    status: Option<u16>,
+    answer: Result<Judged, OutboundError>,
+    /// What to do, where the trouble's own remedy does not tell.
+    advice: Option<&'static str>,
+}
+
+impl Probed {
+    /// Takes in what came of one of the things that are asked: the worst of them is what they come to together.
+    fn take(&mut self, asked: Asked) {
+        let Asked { endpoint, took, status, answer, advice } = asked;
+        let (judged, error_text) = match answer {
+            Ok(judged) => (judged, None),
+            // Says the host and what to look at, and never the rest of the URL.
+            Err(error) => (Judged::of(trouble(&error), None), Some(error.to_string())),
+        };
+        let is_late = judged.trouble.is_none() && took > LATE;
+        let found = if is_late { Some(Trouble::Slow) } else { judged.trouble };
+        if let Some(advice) = error_text.clone().or(advice.map(str::to_owned)) {
+            self.advice = Some(advice);
+        }
+        self.calls.push(Called {
+            endpoint: endpoint.to_owned(),
+            status,
+            took_ms: millis(took),
+            trouble: found,
+            code: judged.code.clone(),
+            error: error_text,
+        });
+        self.quotas.extend(judged.quotas);
+        self.token = judged.token.or(self.token.take());
+        let longest = self.check.took_ms.max(millis(took));
+        if is_worse(found, self.check.trouble) {
+            self.code = judged.code;
+            self.endpoint = Some(endpoint);
+            self.check = Check::found(self.check.at_ms, found, longest);
+        } else {
+            self.check.took_ms = longest;
+        }
+    }
+}
+
+/// Makes one check.
+pub async fn probe(caller: &impl Caller, way: Way, of: &Subject<'_>, clock: &dyn Clock) -> Probed {
+    match way {
+        Way::Calls(checks) => called(caller, checks, of, clock).await,
+        Way::Mail => signed_in(caller, of, clock).await,
+    }
+}
+
+/// Makes the calls of one check, one after the other.
+async fn called(caller: &impl Caller, checks: &dyn Checks, of: &Subject<'_>, clock: &dyn Clock) -> Probed {
     let began = clock.now();
     let mut probed = Probed::nothing(began.as_millisecond());
     let calls = match checks.calls(of) {
         Ok(calls) => calls,
         Err(unchecked) => return Probed::unchecked(began.as_millisecond(), unchecked.to_string()),
     };
-    let mut longest = Duration::ZERO;
     let mut unanswered = 0;
     for (place, call) in calls.iter().enumerate() {
         let asked = clock.now();
         let answer = caller.call(call).await;
-        let took = Duration::try_from(clock.now().duration_since(asked)).unwrap_or_default();
-        longest = longest.max(took);
-        let mut error_text = None;
-        let judged = match &answer {
-            Ok(response) => {
-                probed.retry_after = probed.retry_after.max(response.retry_after());
-                checks.judge(of, place, response)
-            }
-            Err(error) => {
-                unanswered += usize::from(is_silence(error));
-                // Says the host and what to look at, and never the rest of the URL.
-                error_text = Some(error.to_string());
-                probed.advice.clone_from(&error_text);
-                Judged::of(trouble(error), None)
-            }
-        };
-        let is_late = judged.trouble.is_none() && took > LATE;
-        let found = if is_late { Some(Trouble::Slow) } else { judged.trouble };
-        probed.calls.push(Called {
-            endpoint: call.endpoint.to_owned(),
-            status: answer.as_ref().ok().map(|response| response.status),
-            took_ms: millis(took),
-            trouble: found,
-            code: judged.code.clone(),
-            error: error_text,
-        });
-        probed.quotas.extend(judged.quotas);
-        probed.token = judged.token.or(probed.token);
-        if is_worse(found, probed.check.trouble) {
-            probed.check.trouble = found;
-            probed.code = judged.code;
-            probed.endpoint = Some(call.endpoint);
+        let took = since(asked, clock);
+        if let Ok(response) = &answer {
+            probed.retry_after = probed.retry_after.max(response.retry_after());
         }
+        unanswered += usize::from(answer.as_ref().is_err_and(is_silence));
+        let status = answer.as_ref().ok().map(|response| response.status);
+        let answer = answer.map(|response| checks.judge(of, place, &response));
+        probed.take(Asked { endpoint: call.endpoint, took, status, answer, advice: None });
     }
     probed.is_cut_off = unanswered > 0 && unanswered == calls.len();
-    probed.check = Check::found(began.as_millisecond(), probed.check.trouble, millis(longest));
     probed
+}
+
+/// Signs in at the connection's mail server.
+async fn signed_in(caller: &impl Caller, of: &Subject<'_>, clock: &dyn Clock) -> Probed {
+    let began = clock.now();
+    let server = match smtp::server(of) {
+        Ok(server) => server,
+        Err(unchecked) => return Probed::unchecked(began.as_millisecond(), unchecked.to_string()),
+    };
+    let mut probed = Probed::nothing(began.as_millisecond());
+    let answer = caller.sign_in(&server).await;
+    let took = since(began, clock);
+    probed.is_cut_off = answer.as_ref().is_err_and(is_silence);
+    let advice = answer.as_ref().ok().and_then(smtp::advice);
+    probed.take(Asked { endpoint: smtp::ENDPOINT, took, status: None, answer, advice });
+    probed
+}
+
+fn since(asked: Timestamp, clock: &dyn Clock) -> Duration {
+    Duration::try_from(clock.now().duration_since(asked)).unwrap_or_default()
 }
 
 fn millis(span: Duration) -> u32 {
@@ -180,7 +233,7 @@ fn trouble(error: &OutboundError) -> Trouble {
         OutboundError::Certificate(_) => Trouble::Certificate,
         OutboundError::TimedOut(_) => Trouble::TimedOut,
         OutboundError::TooLarge(_) => Trouble::Unreadable,
-        OutboundError::Redirects(..) => Trouble::Refused,
+        OutboundError::Redirects(..) | OutboundError::Meddled(_) => Trouble::Refused,
         OutboundError::NoClient(_) => Trouble::OurNetwork,
     }
 }
@@ -189,7 +242,7 @@ fn trouble(error: &OutboundError) -> Trouble {
 mod tests {
     use std::sync::atomic::{AtomicI64, Ordering};
 
-    use jiff::Timestamp;
+    use secrecy::ExposeSecret as _;
     use tillwatch_providers::Headers;
     use tillwatch_providers::call::Words;
     use tillwatch_providers::checks;
@@ -214,25 +267,52 @@ mod tests {
         next: AtomicI64,
     }
 
-    impl Caller for Answering<'_> {
-        async fn call(&self, _: &Call) -> Result<Response, OutboundError> {
+    impl Answering<'_> {
+        fn answered(&self) -> Result<(u16, &str), OutboundError> {
             self.clock.0.fetch_add(self.each_ms, Ordering::SeqCst);
             let place = usize::try_from(self.next.fetch_add(1, Ordering::SeqCst)).unwrap();
-            let answer = self.answers[place].clone();
-            answer.map(|(status, body)| Response { status, headers: Headers::new(), body: body.into() })
+            self.answers[place].clone()
         }
     }
+
+    impl Caller for Answering<'_> {
+        async fn call(&self, _: &Call) -> Result<Response, OutboundError> {
+            let answer = self.answered();
+            answer.map(|(status, body)| Response { status, headers: Headers::new(), body: body.into() })
+        }
+
+        async fn sign_in(&self, server: &MailServer) -> Result<Judged, OutboundError> {
+            assert_eq!(server.password.expose_secret(), "hunter2");
+            self.answered().map(|(status, word)| match status {
+                235 => Judged::good(),
+                _ => Judged::of(Trouble::TokenRefused, Some(word)),
+            })
+        }
+    }
+
+    const MAIL: &[(&str, &str)] =
+        &[("host", "smtp.example.com"), ("username", "us"), ("password", "hunter2")];
 
     const META: &[(&str, &str)] =
         &[("access_token", "hunter2"), ("phone_number_id", "2"), ("ad_account_id", "3")];
 
     /// What a check of Meta's finds whose calls are answered so, each after so many milliseconds.
     async fn found(answers: &[Result<(u16, &str), OutboundError>], each_ms: i64) -> Probed {
-        let (own, shared): (Words, _) = (META.iter().copied().collect(), Words::default());
+        found_of("meta", META, answers, each_ms).await
+    }
+
+    /// The same of a provider's connection of which this is said.
+    async fn found_of(
+        provider: &str,
+        own: &[(&str, &str)],
+        answers: &[Result<(u16, &str), OutboundError>],
+        each_ms: i64,
+    ) -> Probed {
+        let (own, shared): (Words, _) = (own.iter().copied().collect(), Words::default());
         let clock = Slow(AtomicI64::new(1_795_474_980_000));
         let answering = Answering { answers, each_ms, clock: &clock, next: AtomicI64::new(0) };
         let of = Subject { own: &own, shared: &shared };
-        probe(&answering, checks::of("meta").unwrap(), &of, &clock).await
+        probe(&answering, checks::of(provider).unwrap(), &of, &clock).await
     }
 
     const NUMBER: Result<(u16, &str), OutboundError> = Ok((200, r#"{"id":"2"}"#));
@@ -279,6 +359,32 @@ mod tests {
             assert!(found.advice.as_ref().is_some_and(|advice| advice.contains("graph.facebook.com")));
             assert!(!format!("{found:?}").contains("hunter2"));
         }
+    }
+
+    #[tokio::test]
+    async fn a_sign_in_is_one_call_that_is_judged_as_others_are() {
+        let found = async |answer, ms| found_of("smtp", MAIL, &[answer], ms).await;
+        let good = found(Ok((235, "")), 150).await;
+        assert_eq!((good.check.finding, good.check.took_ms, good.endpoint), (Finding::Good, 150, None));
+        assert_eq!((good.calls.len(), good.calls[0].endpoint.as_str()), (1, "SMTP AUTH"));
+        assert_eq!(found(Ok((235, "")), 2_001).await.check.trouble, Some(Trouble::Slow));
+        let refused = found(Ok((535, "535.5.7.8")), 10).await;
+        assert_eq!(refused.check.trouble, Some(Trouble::TokenRefused));
+        assert_eq!((refused.code.as_deref(), refused.endpoint), (Some("535.5.7.8"), Some("SMTP AUTH")));
+        assert!(refused.advice.as_ref().is_some_and(|advice| advice.contains("`password`")));
+        assert!(!refused.is_cut_off && !format!("{refused:?}").contains("hunter2"));
+        let silent = found(Err(OutboundError::TimedOut("smtp.example.com".to_owned())), 10).await;
+        assert!(silent.is_cut_off && silent.check.trouble == Some(Trouble::TimedOut));
+        let meddled = found(Err(OutboundError::Meddled("smtp.example.com".to_owned())), 10).await;
+        assert!(!meddled.is_cut_off && meddled.check.trouble == Some(Trouble::Refused));
+    }
+
+    #[tokio::test]
+    async fn nobody_signs_in_at_the_port_of_mail_servers() {
+        let at_25: Vec<_> = MAIL.iter().copied().chain([("port", "25")]).collect();
+        let found = found_of("smtp", &at_25, &[], 0).await;
+        assert_eq!((found.check.trouble, found.calls.len()), (Some(Trouble::Misconfigured), 0));
+        assert!(found.advice.unwrap().contains("587"));
     }
 
     #[tokio::test]

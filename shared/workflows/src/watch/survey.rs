@@ -230,7 +230,7 @@ impl<'a> Known<'a> {
             peers,
             others: &others,
             incident: None,
-            is_tenants_server: checks::of(&row.provider).is_some_and(checks::Checks::is_tenants_server),
+            is_tenants_server: checks::of(&row.provider).is_some_and(checks::Way::is_tenants_server),
             is_application_refused: false,
         }))
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tillwatch_domain::{Connection, State};
 use tillwatch_platform::connections::Kind;
 use tillwatch_platform::watched::NEVER_MS;
-use tillwatch_providers::{ALL, checks, tokens};
+use tillwatch_providers::{catalogue, checks, tokens};
 
 use super::{Roster, WatchError};
 use crate::agenda::millis;
@@ -23,7 +23,7 @@ impl Roster {
         let (mut watched, mut with_token) =
             (self.agenda.listed().await?, token_roster.agenda.listed().await?);
         let mut missed = 0;
-        for provider in ALL {
+        for provider in catalogue::all() {
             let (is_checked, is_refreshed) =
                 (checks::of(provider.name()).is_some(), tokens::of(provider.name()).is_some());
             // By a clock that was put back, it is not due for long.

@@ -4,8 +4,7 @@
 use std::collections::BTreeMap;
 
 use tillwatch_domain::location::Configuration;
-use tillwatch_providers::catalogue::SettingKind;
-use tillwatch_providers::named;
+use tillwatch_providers::catalogue::{self, SettingKind};
 use tillwatch_workflows::configuration::{Mistake, Part, Path, Segment, Severity, check_as_written};
 
 use super::finding::{Finding, Hidden, Position};
@@ -170,7 +169,7 @@ fn is_harmless(way: &[&str]) -> bool {
     if ["id", "state", "role", "business", "provider"].contains(name) {
         return true;
     }
-    let setting = named(provider).and_then(|provider| provider.about().setting(name));
+    let setting = catalogue::of(provider).and_then(|provider| provider.setting(name));
     setting.is_some_and(|setting| {
         matches!(setting.kind, SettingKind::Text | SettingKind::Url | SettingKind::Number | SettingKind::Flag)
     })

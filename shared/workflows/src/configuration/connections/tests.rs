@@ -133,7 +133,7 @@ fn ids_of_connections_are_valid_and_differ_whether_given_or_not() {
 
 #[test]
 fn an_id_is_no_word_of_its_providers_paths() {
-    let petpooja = named("petpooja").unwrap();
+    let petpooja = tillwatch_providers::named("petpooja").unwrap();
     let word = petpooja.paths().first().unwrap();
     let keys =
         json!({"id": word, "restaurant_id": "R", "app_key": "k", "app_secret": "s", "access_token": "t"});
@@ -230,7 +230,7 @@ fn a_second_connection_needs_a_first_one() {
 
 #[test]
 fn no_provider_has_a_setting_of_a_name_that_means_something_else() {
-    for provider in ALL {
+    for provider in catalogue::all() {
         for setting in provider.about().settings {
             let taken =
                 CORE.contains(&setting.name) || ["business", "provider", "sealed"].contains(&setting.name);
@@ -238,7 +238,7 @@ fn no_provider_has_a_setting_of_a_name_that_means_something_else() {
         }
         let about = provider.about();
         for name in about.accounts.iter().chain(about.places) {
-            assert!(about.setting(name).is_some(), "{}: {name}", provider.name());
+            assert!(provider.setting(name).is_some(), "{}: {name}", provider.name());
         }
     }
 }
