@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use tillwatch_domain::event::RECONCILED;
 use tillwatch_domain::figures::Counted;
 use tillwatch_domain::{Cause, Outcome};
 use tillwatch_platform::table::{Table, TableError};
@@ -101,6 +102,7 @@ fn counted(image: &Map<String, Value>) -> Option<Counted> {
         received_ms: number(image, "ra")?,
         processed_ms: number(image, "pa"),
         count: number(image, "n").unwrap_or(1),
+        reconciled: text(image, "sr") == Some(RECONCILED),
     })
 }
 

@@ -79,6 +79,7 @@ fn changes() -> impl Strategy<Value = Vec<StreamChange>> {
                 received_ms: BEGINNING + minute * 60_000,
                 processed_ms: Some(BEGINNING + minute * 60_000 + 40),
                 count: 1,
+                reconciled: false,
             }
         };
         let numbered = changes.into_iter().zip(92_u128..);

@@ -32,6 +32,7 @@ use crate::credentials::Credentials;
 use crate::tokens::TokensError;
 
 pub use check::Checked;
+pub(crate) use check::regular;
 pub use doing::{Doing, ToldOfToken};
 pub use reach::{REFERENCES, Reach};
 pub use survey::{Row, Survey, Surveys};
