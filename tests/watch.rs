@@ -7,7 +7,10 @@ mod watch {
     mod answers;
     mod interrupted;
     mod place;
+    mod reconcile;
+    mod reconcile_interrupted;
     mod scenarios;
     mod schedule;
+    mod till;
     mod tokens;
 }

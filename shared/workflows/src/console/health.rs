@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use tillwatch_domain::figures::{
-    Deltas, LATENCY_BOUNDS_MS, LATENCY_SUM_MS, RECEIVED, cause_figure, latency_figure, outcome_figure,
+    Deltas, LATENCY_BOUNDS_MS, LATENCY_SUM_MS, RECEIVED, RECONCILED, cause_figure, latency_figure, outcome_figure,
 };
 use tillwatch_domain::{Cause, Outcome};
 use tillwatch_platform::table::Period;
@@ -55,6 +55,8 @@ pub struct ProviderHealth {
     pub failed: i64,
     /// Events that wait for an operator.
     pub parked: i64,
+    /// Events that no webhook brought, and that were fetched from the provider: none of the others.
+    pub reconciled: i64,
     /// From arrival to final effect.
     pub processing_time: ProcessingTimes,
     /// The minute in which something arrived last, within the span.
@@ -100,6 +102,7 @@ impl ProviderHealth {
             held: outcome(Outcome::Held),
             failed: outcome(Outcome::Failed),
             parked: outcome(Outcome::Parked),
+            reconciled: figures.get(RECONCILED),
             processing_time: ProcessingTimes::of(figures),
             last_received_at: None,
         }

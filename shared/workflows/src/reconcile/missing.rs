@@ -116,7 +116,8 @@ impl Reconciler {
         connection: &Connection,
         missing: &[Missing],
     ) -> Result<(), ReconcileError> {
-        let sending = missing.iter().map(|missing| self.fetch_one(provider, connection, missing));
+        let sending: Vec<_> =
+            missing.iter().map(|missing| self.fetch_one(provider, connection, missing)).collect();
         stream::iter(sending).buffer_unordered(AT_ONCE).try_collect::<Vec<()>>().await?;
         Ok(())
     }

@@ -74,10 +74,6 @@ enum Ended {
 }
 
 impl Ended {
-    fn judged(judged: Judged) -> Self {
-        Self::Failed { judged, advice: None, retry_after: Duration::ZERO }
-    }
-
     fn advised(trouble: Trouble, advice: String) -> Self {
         let judged = Judged::of(trouble, None);
         Self::Failed { judged, advice: Some(advice), retry_after: Duration::ZERO }

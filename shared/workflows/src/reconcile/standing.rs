@@ -113,6 +113,11 @@ impl Reconciliation {
         }
     }
 
+    /// Whether what was wrong may be over soon without anyone's doing.
+    pub fn may_pass(&self) -> bool {
+        self.trouble.is_none_or(may_pass)
+    }
+
     /// What comes next; none, if all was listed that can be yet.
     pub(super) fn plan(&self, now_ms: i64, overlap: Duration) -> Option<Plan> {
         let settled_ms = now_ms - span::millis(SETTLES);

@@ -29,6 +29,7 @@ use tokio::sync::Mutex;
 use crate::agenda::{Agenda, AgendaError};
 use crate::configuration::Unconfigured;
 use crate::credentials::Credentials;
+use crate::reconcile::ReconcileError;
 use crate::tokens::TokensError;
 
 pub use check::Checked;
@@ -55,6 +56,9 @@ pub enum WatchError {
     /// The tokens' side of it.
     #[error(transparent)]
     Tokens(#[from] TokensError),
+    /// The reconciliations' side of it.
+    #[error(transparent)]
+    Reconcile(#[from] ReconcileError),
     /// Where surveys are kept.
     #[error(transparent)]
     Payloads(#[from] PayloadError),
