@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use tillwatch_tests::faults::{Fault, Step};
 
 use super::interrupted::matters;
@@ -15,7 +16,7 @@ async fn lived(plan: &[(Step, Fault)]) -> (Till, Vec<Step>) {
     till.world.pass(Duration::from_hours(1));
     till.world.faults.plan(plan);
     let mut steps = Vec::new();
-    for turn in 0..15 {
+    for turn in 0..10 {
         till.world.turn(Duration::from_mins(10)).await;
         till.world.reconcile().await;
         if till.world.faults.is_dead() {
@@ -28,7 +29,7 @@ async fn lived(plan: &[(Step, Fault)]) -> (Till, Vec<Step>) {
         }
     }
     till.world.faults.spare();
-    till.pass(4).await;
+    till.pass(2).await;
     (till, steps)
 }
 
@@ -41,7 +42,12 @@ async fn is_right(till: &Till, of: &str) {
     let (state, _, ever) = till.gap().await;
     assert_eq!((state.as_str(), ever), ("gap", 1), "{of}");
     let health = till.world.health("square").await;
-    assert_eq!((&health["received"], &health["reconciled"]), (&1.into(), &1.into()), "{of}");
+    assert_eq!((&health["received"], &health["reconciled"]), (&json!(1), &json!(1)), "{of}");
+}
+
+/// Whether a step is of a run or of what comes of it, and not of the schedule's look at all that there is.
+fn is_of_it(step: &Step) -> bool {
+    !step.name.starts_with("table.Query") && !step.name.contains("M#")
 }
 
 #[tokio::test]
@@ -51,7 +57,7 @@ async fn whatever_goes_wrong_here_what_was_lost_is_fetched_and_counted_once() {
     let of_runs = |step: &&Step| step.name.contains("R#") || step.name == "queue.send";
     assert!(steps.iter().filter(of_runs).count() > 3, "{steps:?}");
     for fault in Fault::ALL {
-        for step in steps.iter().filter(|step| matters(fault, step)) {
+        for step in steps.iter().filter(|step| matters(fault, step) && is_of_it(step)) {
             let (till, _) = lived(&[(step.clone(), fault)]).await;
             let _witness = till.world.faults.witness();
             assert!(till.world.faults.has_struck(), "{fault:?} comes to {step}");

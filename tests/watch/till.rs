@@ -38,7 +38,7 @@ impl Till {
         let (listed, refusing) = (Arc::clone(&sold), Arc::clone(&refuses));
         let server = Server::start(move |request| {
             let status = refusing.load(Ordering::SeqCst);
-            if status != 0 && request.path != "/v2/locations" {
+            if status != 0 && request.path.starts_with("/v2/") && request.path != "/v2/locations" {
                 let error = json!({"errors": [{"category": "A", "code": "INSUFFICIENT_SCOPES"}]});
                 return Reply::json(u16::try_from(status).unwrap(), error);
             }
@@ -152,6 +152,9 @@ fn answer(provider: &str, request: &Request, sold: &BTreeMap<String, (Timestamp,
         found.into_iter().map(|(_, object)| object.clone()).collect::<Vec<_>>()
     };
     match (provider, request.path.as_str()) {
+        ("square", "/oauth2/token/status") => {
+            Reply::json(200, json!({"expires_at": "2027-12-20T00:00:00Z", "merchant_id": "M1"}))
+        }
         ("square", "/v2/locations") => {
             Reply::json(200, json!({"locations": [{"id": "L1", "merchant_id": "M1"}]}))
         }

@@ -170,10 +170,7 @@ impl Line<'_> {
         }
         let mut directives = vec![directive(&["provider", "outcome"], |_| true)];
         let is_summed = |metric| {
-            matches!(
-                metric,
-                Metric::Events | Metric::Subscriptions | Metric::Refreshes | Metric::Reconciled
-            )
+            matches!(metric, Metric::Events | Metric::Subscriptions | Metric::Refreshes | Metric::Reconciled)
         };
         if self.values.iter().any(|(metric, _)| is_summed(*metric)) {
             directives.push(directive(&["outcome"], is_summed));

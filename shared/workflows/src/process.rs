@@ -295,8 +295,7 @@ impl Processor {
             Home::Takes(_) => {
                 let mut outcome = Outcome::Superseded;
                 let owner = owner(event, home.connection());
-                let kind =
-                    if envelope.is_reconciled() { fetched(&event.kind) } else { event.kind.clone() };
+                let kind = if envelope.is_reconciled() { fetched(&event.kind) } else { event.kind.clone() };
                 for change in &event.changes {
                     let change = owned(event, change, home.connection());
                     if self.change(&change, &kind, owner, &id).await? == Effect::Applied {

@@ -50,7 +50,9 @@ impl Place {
     fn read(of: &Subject<'_>, cursor: Option<&str>) -> Self {
         let said = of.own.get("user_id").and_then(|id| id.parse().ok());
         match cursor.and_then(|cursor| cursor.split_once(' ')) {
-            Some((user, after)) => Self { user: user.parse().ok().or(said), after: after.parse().unwrap_or(0) },
+            Some((user, after)) => {
+                Self { user: user.parse().ok().or(said), after: after.parse().unwrap_or(0) }
+            }
             None => Self { user: said, after: 0 },
         }
     }
@@ -122,7 +124,11 @@ impl Reconciles for OdooLists {
             Some(user) => {
                 let how = json!({"fields": FIELDS, "order": "id asc", "limit": LIMIT, "load": ""});
                 let domain = domain(of, window, place.after)?;
-                ("object", "execute_kw", json!([database, user, key, "pos.order", "search_read", [domain], how]))
+                (
+                    "object",
+                    "execute_kw",
+                    json!([database, user, key, "pos.order", "search_read", [domain], how]),
+                )
             }
         };
         let body = json!({
@@ -181,7 +187,8 @@ mod tests {
     use super::*;
     use crate::reconcile::testing::{called, events, page, trouble, webhook};
 
-    const OWN: &[(&str, &str)] = &[("url", "https://example.odoo.com"), ("api_key", "hunter2"), ("config_id", "2")];
+    const OWN: &[(&str, &str)] =
+        &[("url", "https://example.odoo.com"), ("api_key", "hunter2"), ("config_id", "2")];
     const OLD: &[(&str, &str)] = &[
         ("url", "https://example.odoo.com"),
         ("api_key", "hunter2"),
@@ -228,7 +235,8 @@ mod tests {
 
     #[test]
     fn a_full_page_goes_on_after_its_last_order() {
-        let orders: Vec<_> = (1..=LIMIT).map(|id| ORDER.replace("\"id\":42", &format!("\"id\":{id}"))).collect();
+        let orders: Vec<_> =
+            (1..=LIMIT).map(|id| ORDER.replace("\"id\":42", &format!("\"id\":{id}"))).collect();
         let page = page(&OdooLists, OWN, None, &format!("[{}]", orders.join(",")));
         assert!(called(&OdooLists, OWN, page.next.as_deref()).contains(r#"["id",">",200]"#));
     }

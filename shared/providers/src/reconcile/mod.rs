@@ -185,12 +185,18 @@ pub(crate) mod testing {
         use secrecy::ExposeSecret as _;
         with(own, |whose| {
             let call = lists.call(whose, WINDOW, cursor).unwrap();
-            let body = call.body.as_ref().map(|body| format!(" {}", body.expose_secret())).unwrap_or_default();
+            let body =
+                call.body.as_ref().map(|body| format!(" {}", body.expose_secret())).unwrap_or_default();
             format!("{} {}{body}", call.method.name(), call.url)
         })
     }
 
-    pub(crate) fn page(lists: &dyn Reconciles, own: &[(&str, &str)], cursor: Option<&str>, body: &str) -> Page {
+    pub(crate) fn page(
+        lists: &dyn Reconciles,
+        own: &[(&str, &str)],
+        cursor: Option<&str>,
+        body: &str,
+    ) -> Page {
         with(own, |whose| lists.read(whose, cursor, &answer(200, body)).unwrap())
     }
 
@@ -254,8 +260,11 @@ mod tests {
         for provider in crate::ALL {
             let Some(lists) = of(provider.name()) else { continue };
             let error = with(&[], |whose| lists.call(whose, WINDOW, None).unwrap_err().to_string());
-            let named =
-                provider.about().settings.iter().any(|setting| error.contains(&format!("`{}`", setting.name)));
+            let named = provider
+                .about()
+                .settings
+                .iter()
+                .any(|setting| error.contains(&format!("`{}`", setting.name)));
             assert!(named, "{}: {error}", provider.name());
         }
     }

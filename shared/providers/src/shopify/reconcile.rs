@@ -46,9 +46,7 @@ impl Reconciles for ShopifyLists {
             return Err(Unchecked::Senseless("api_version", "is no version such as 2026-07"));
         }
         let (from, to) = window.in_units(1_000);
-        let moment = |seconds: i64| {
-            encoded(&Window { from_ms: seconds * 1_000, to_ms: 0 }.from())
-        };
+        let moment = |seconds: i64| encoded(&Window { from_ms: seconds * 1_000, to_ms: 0 }.from());
         let what = match cursor {
             Some(page) => format!("page_info={}", encoded(page)),
             None => format!(
@@ -98,7 +96,8 @@ mod tests {
     #[test]
     fn all_orders_of_the_window_are_asked_for_and_then_page_by_page() {
         let first = called(&ShopifyLists, OWN, None);
-        let begin = "GET https://Sample-kitchen.myshopify.com/admin/api/2026-07/orders.json?limit=50&fields=id,";
+        let begin =
+            "GET https://Sample-kitchen.myshopify.com/admin/api/2026-07/orders.json?limit=50&fields=id,";
         assert!(first.starts_with(begin), "{first}");
         assert!(first.ends_with("&status=any&order=updated_at%20asc&updated_at_min=2026-11-23T23%3A00%3A00Z&updated_at_max=2026-11-24T00%3A00%3A00Z"), "{first}");
         let headers = Headers::from_iter([(

@@ -194,7 +194,8 @@ fn listed(merchant: &str, what: &str, raw: &RawValue) -> Listed {
     let version = head.version.unwrap_or(0).to_string();
     let state = digest::of([raw.get().as_bytes()]);
     // A payment has no version: of two states of one time only what they say is different.
-    let parts = [what, &id, at.as_deref().unwrap_or_default(), if what == "payment" { &state } else { &version }];
+    let parts =
+        [what, &id, at.as_deref().unwrap_or_default(), if what == "payment" { &state } else { &version }];
     let event = digest::of(parts.map(str::as_bytes));
     let (data, object) = if what == "order" {
         let order = json!({
@@ -256,14 +257,20 @@ mod tests {
         assert_eq!(calls[1], format!("GET https://connect.squareup.com/v2/payments{query}"));
         assert_eq!(calls[2], format!("GET https://connect.squareup.com/v2/refunds{query}"));
         let search = "POST https://connect.squareup.com/v2/orders/search {";
-        assert!(calls[3].starts_with(search) && calls[3].contains(r#""location_ids":["S8GWD5R9QB376"]"#), "{calls:?}");
+        assert!(
+            calls[3].starts_with(search) && calls[3].contains(r#""location_ids":["S8GWD5R9QB376"]"#),
+            "{calls:?}"
+        );
         assert_eq!(calls.len(), 4);
     }
 
     #[test]
     fn of_a_merchant_as_a_whole_payments_are_listed_location_by_location() {
         let calls = walked(&OWN[..2]);
-        let paths: Vec<_> = calls.iter().map(|call| call.split(['?', '{']).next().unwrap().rsplit("/v2/").next().unwrap().trim()).collect();
+        let paths: Vec<_> = calls
+            .iter()
+            .map(|call| call.split(['?', '{']).next().unwrap().rsplit("/v2/").next().unwrap().trim())
+            .collect();
         assert_eq!(paths, ["locations", "payments", "payments", "refunds", "orders/search"]);
         assert!(!calls[3].contains("location_id="), "{}", calls[3]);
     }
@@ -302,7 +309,9 @@ mod tests {
     fn what_is_listed_again_is_the_same_event_and_what_has_changed_since_is_another() {
         let id = |payment: &str| {
             let answer = format!(r#"{{"payments":[{payment}]}}"#);
-            events("square", &page(&SquareLists, OWN, Some(&at(List::Payments)), &answer))[0].dedupe.event_id()
+            events("square", &page(&SquareLists, OWN, Some(&at(List::Payments)), &answer))[0]
+                .dedupe
+                .event_id()
         };
         assert_eq!(id(PAYMENT), id(PAYMENT));
         assert_ne!(id(PAYMENT), id(&PAYMENT.replace("21:19:00.831Z", "21:20:00.831Z")));

@@ -42,8 +42,7 @@ impl Reconciles for StripeLists {
         let key = of.any("api_key").ok_or(Unchecked::Missing("api_key"))?;
         let (from, to) = window.in_units(1_000);
         let base = of.base_for("api_key", "https://api.stripe.com");
-        let mut url =
-            format!("{base}/v1/events?created%5Bgte%5D={from}&created%5Blt%5D={to}&limit={LIMIT}");
+        let mut url = format!("{base}/v1/events?created%5Bgte%5D={from}&created%5Blt%5D={to}&limit={LIMIT}");
         for kind in EVENTS {
             url.push_str(&format!("&types%5B%5D={kind}"));
         }
@@ -124,7 +123,10 @@ mod tests {
         for listed in [EVENT.to_owned(), EVENT.replacen('{', r#"{"account":null,"#, 1), sent.clone()] {
             let answer = format!(r#"{{"object":"list","has_more":false,"data":[{listed}]}}"#);
             let page = page(&StripeLists, &own, None, &answer);
-            assert_eq!((page.next.clone(), events("stripe", &page)), (None, vec![webhook("stripe", &[], &sent)]));
+            assert_eq!(
+                (page.next.clone(), events("stripe", &page)),
+                (None, vec![webhook("stripe", &[], &sent)])
+            );
         }
     }
 

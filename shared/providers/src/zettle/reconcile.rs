@@ -152,7 +152,9 @@ mod tests {
         assert!(!late.changed && !late.record.is_uncertain());
         assert_eq!(events[1].changes[0].record.kind, Kind::Refund);
         assert_eq!(page.listed[1].at_ms, Some(1_610_573_662_069));
-        assert!(called(&ZettleLists, OWN, page.next.as_deref()).ends_with("&lastPurchaseHash=1610573662069x"));
+        assert!(
+            called(&ZettleLists, OWN, page.next.as_deref()).ends_with("&lastPurchaseHash=1610573662069x")
+        );
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use tillwatch_domain::figures::{
-    Deltas, LATENCY_BOUNDS_MS, LATENCY_SUM_MS, RECEIVED, RECONCILED, cause_figure, latency_figure, outcome_figure,
+    Deltas, LATENCY_BOUNDS_MS, LATENCY_SUM_MS, RECEIVED, RECONCILED, cause_figure, latency_figure,
+    outcome_figure,
 };
 use tillwatch_domain::{Cause, Outcome};
 use tillwatch_platform::table::Period;

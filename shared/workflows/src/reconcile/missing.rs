@@ -169,7 +169,8 @@ impl Reconciler {
 /// connection of that place to find.
 fn is_of(event: &Event, connection: &Connection) -> bool {
     let place = event.changes.iter().find_map(|change| change.fields.location.as_deref());
-    let is_elsewhere = matches!((place, connection.place.as_deref()), (Some(place), Some(own)) if place != own);
+    let is_elsewhere =
+        matches!((place, connection.place.as_deref()), (Some(place), Some(own)) if place != own);
     !event.test && !event.changes.is_empty() && !is_elsewhere
 }
 

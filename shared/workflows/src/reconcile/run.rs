@@ -69,7 +69,11 @@ const BACKLOG: u64 = 1_000;
 /// Why listing came to no end.
 enum Ended {
     /// Something is wrong: what, the provider's word, what to do, and how long it asks to be left alone.
-    Failed { judged: Judged, advice: Option<String>, retry_after: Duration },
+    Failed {
+        judged: Judged,
+        advice: Option<String>,
+        retry_after: Duration,
+    },
     TooMuch,
 }
 
@@ -287,7 +291,13 @@ impl Reconciler {
         self.metrics.emit(self.clock.now(), provider, "unlisted", &[(Metric::Reconciled, vec![1])]);
         if before.trouble != Some(trouble) {
             let trouble = trouble.name();
-            tracing::warn!(connection = id, provider, trouble, code, "a provider does not list what has happened");
+            tracing::warn!(
+                connection = id,
+                provider,
+                trouble,
+                code,
+                "a provider does not list what has happened"
+            );
         }
     }
 

@@ -164,7 +164,13 @@ impl Reconciliation {
     }
 
     /// Says what was wrong. Nothing moves.
-    pub(super) fn failed(&mut self, trouble: Trouble, code: Option<&String>, advice: Option<&String>, now_ms: i64) {
+    pub(super) fn failed(
+        &mut self,
+        trouble: Trouble,
+        code: Option<&String>,
+        advice: Option<&String>,
+        now_ms: i64,
+    ) {
         self.ran_ms = Some(now_ms);
         self.trouble = Some(trouble);
         self.code = code.cloned();
