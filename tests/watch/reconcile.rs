@@ -18,8 +18,9 @@ fn told(state: &str, day: u64, ever: u64) -> (String, u64, u64) {
 async fn where_all_webhooks_came_nothing_is_missing_and_nothing_is_fetched() {
     for provider in BOTH {
         let till = Till::of(provider).await;
-        for number in 0..8 {
+        for number in 0..4 {
             till.sell_and_tell(&format!("p{number}")).await;
+            till.sell_and_tell(&format!("q{number}")).await;
             till.pass(1).await;
         }
         till.pass(2).await;
@@ -93,13 +94,10 @@ async fn a_webhook_that_waits_to_be_processed_is_not_missing() {
 
 #[tokio::test]
 async fn what_was_sold_before_the_connection_was_seen_is_not_fetched_by_itself_but_when_it_is_asked_for() {
-    let till = Till::of("square").await;
-    // It is seen anew, as if it were made only now.
+    let till = Till::unseen("square").await;
     till.sell("old");
     till.world.pass(Duration::from_hours(2));
     let (from, to) = (till.world.now() - Duration::from_hours(3), till.world.now() - Duration::from_hours(1));
-    till.world.do_with("DELETE", "/config/business-connections/till", &Value::Null).await;
-    till.pass(2).await;
     till.configure(json!({})).await;
     till.pass(4).await;
     assert_eq!(till.record("old").await, None);
@@ -187,12 +185,12 @@ async fn where_a_provider_does_not_list_the_position_stays_and_what_was_lost_is_
 async fn what_its_token_may_not_list_is_told_and_asked_for_seldom_and_takes_no_connection_down() {
     let till = Till::of("square").await;
     till.refuses.store(403, Ordering::SeqCst);
-    till.pass(24).await;
+    till.pass(13).await;
     let view = till.told().await;
     assert_eq!((&view["state"], &view["trouble"]), (&json!("unable"), &json!("scope_missing")));
     assert_eq!(view["code"], "INSUFFICIENT_SCOPES");
     let lists = till.lists();
-    assert!((1..=8).contains(&lists), "{lists} lists in a day");
+    assert!((1..=4).contains(&lists), "{lists} lists in thirteen hours");
     till.world.watch_for(Duration::from_mins(11)).await;
     assert_eq!(till.world.get("/connections/till/health").await["status"], "up");
     let all = till.world.get("/reconciliations?provider=square&business=harbour").await;

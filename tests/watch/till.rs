@@ -30,6 +30,13 @@ pub(super) struct Till {
 impl Till {
     /// One of Square's or of Stripe's, seen for the first time now.
     pub(super) async fn of(provider: &'static str) -> Self {
+        let till = Self::unseen(provider).await;
+        till.configure(json!({})).await;
+        till
+    }
+
+    /// One that is not configured yet.
+    pub(super) async fn unseen(provider: &'static str) -> Self {
         let mut world = World::new().await;
         world.outbound.whole = Duration::from_millis(300);
         world.outbound.connect = Duration::from_millis(300);
@@ -44,9 +51,7 @@ impl Till {
             }
             answer(provider, request, &listed.lock().unwrap())
         });
-        let till = Self { world, server: server.await, provider, sold, refuses };
-        till.configure(json!({})).await;
-        till
+        Self { world, server: server.await, provider, sold, refuses }
     }
 
     /// Says of the connection what there is to say, and this.
@@ -106,9 +111,13 @@ impl Till {
 
     /// Lets time pass, with a look at what is due every ten minutes.
     pub(super) async fn pass(&self, hours: u64) {
-        for _ in 0..hours * 6 {
-            self.world.turn(Duration::from_mins(10)).await;
-            self.world.reconcile().await;
+        for _ in 0..hours {
+            for _ in 0..6 {
+                self.world.pass(Duration::from_mins(10));
+                self.world.reconcile().await;
+            }
+            // What failed and is due is sent again.
+            self.world.turn(Duration::ZERO).await;
         }
     }
 
