@@ -6,7 +6,9 @@
 //!
 //! Transactions, which make payments, are in no list: of what was paid the order's own state tells.
 
-use serde::Deserialize;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::check::code;
@@ -20,7 +22,7 @@ use crate::json::Few;
 use crate::reconcile::{Listed, Page, Reconciles, Whose, Window, millis, page};
 
 const LIMIT: usize = 50;
-/// What is read of an order, and no more: the rest is of people.
+/// What is read of an order, and no more; of its customer nothing but the id is kept.
 const FIELDS: &str = "id,admin_graphql_api_id,name,created_at,updated_at,cancelled_at,cancel_reason,closed_at,financial_status,fulfillment_status,currency,total_price,location_id,customer,refunds,test";
 
 #[derive(Debug)]
@@ -68,10 +70,27 @@ impl Reconciles for ShopifyLists {
             let head: Option<Head> = serde_json::from_str(order.get()).ok();
             let at_ms = millis(head.and_then(|head| head.updated_at).as_deref());
             let headers = Headers::from_iter([(WEBHOOKS.topic, "orders/updated"), (WEBHOOKS.shop, shop)]);
-            Listed { headers, ..Listed::new(order.get().to_owned(), at_ms) }
+            Listed { headers, ..Listed::new(without_names(order.get()), at_ms) }
         });
         Ok(Page { listed: listed.collect(), next: response.headers.get("link").and_then(next) })
     }
+}
+
+/// The order with no more of its customer than the id; its parts stay the text that they are.
+fn without_names(order: &str) -> String {
+    #[derive(Deserialize, Serialize)]
+    struct Customer {
+        id: Option<Box<RawValue>>,
+    }
+    let Ok(mut parts) = serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(order) else {
+        return order.to_owned();
+    };
+    let customer = parts.remove("customer");
+    let customer = customer.and_then(|customer| serde_json::from_str::<Customer>(customer.get()).ok());
+    if let Some(customer) = customer.and_then(|customer| serde_json::value::to_raw_value(&customer).ok()) {
+        parts.insert("customer".to_owned(), customer);
+    }
+    serde_json::to_string(&parts).unwrap_or_else(|_| order.to_owned())
 }
 
 /// Where the next page is: `<https://…/orders.json?limit=50&page_info=…>; rel="next"`, beside one before perhaps.
@@ -91,7 +110,7 @@ mod tests {
     use crate::reconcile::testing::{called, events, page, trouble, webhook, with};
 
     const OWN: &[(&str, &str)] = &[("access_token", "hunter2"), ("shop", "Sample-kitchen.myshopify.com")];
-    const ORDER: &str = r##"{"id":820982911946154508,"admin_graphql_api_id":"gid:\/\/shopify\/Order\/820982911946154508","name":"#9999","created_at":"2021-12-31T19:00:00-05:00","updated_at":"2021-12-31T19:00:00-05:00","currency":"USD","total_price":"388.00","financial_status":"partially_refunded","fulfillment_status":null,"cancelled_at":null,"closed_at":null,"cancel_reason":null,"location_id":655441491,"customer":{"id":115310627314723954},"test":false,"refunds":[{"id":890088186047892319,"admin_graphql_api_id":"gid:\/\/shopify\/Refund\/890088186047892319","created_at":"2021-12-31T19:00:00-05:00","processed_at":"2021-12-31T19:00:00-05:00","refund_line_items":[{"subtotal":89.99,"total_tax":0.0}],"transactions":[{"id":245135271310201194,"order_id":820982911946154508,"amount":"155.57","kind":"refund","status":"success","currency":"USD"}]}]}"##;
+    const ORDER: &str = r##"{"id":820982911946154508,"admin_graphql_api_id":"gid:\/\/shopify\/Order\/820982911946154508","name":"#9999","created_at":"2021-12-31T19:00:00-05:00","updated_at":"2021-12-31T19:00:00-05:00","currency":"USD","total_price":"388.00","financial_status":"partially_refunded","fulfillment_status":null,"cancelled_at":null,"closed_at":null,"cancel_reason":null,"location_id":655441491,"customer":{"id":115310627314723954,"email":"guest@example.com","first_name":"Sam"},"test":false,"refunds":[{"id":890088186047892319,"admin_graphql_api_id":"gid:\/\/shopify\/Refund\/890088186047892319","created_at":"2021-12-31T19:00:00-05:00","processed_at":"2021-12-31T19:00:00-05:00","refund_line_items":[{"subtotal":89.99,"total_tax":0.0}],"transactions":[{"id":245135271310201194,"order_id":820982911946154508,"amount":"155.57","kind":"refund","status":"success","currency":"USD"}]}]}"##;
 
     #[test]
     fn all_orders_of_the_window_are_asked_for_and_then_page_by_page() {
@@ -117,6 +136,8 @@ mod tests {
         let sent = webhook("shopify", &headers, ORDER);
         assert_eq!(events("shopify", &page)[0].changes, sent.changes);
         assert_eq!(events("shopify", &page)[0].dedupe.account, sent.dedupe.account);
+        let body = String::from_utf8_lossy(&page.listed[0].body);
+        assert!(body.contains("115310627314723954") && !body.contains("guest"), "{body}");
         assert_eq!((sent.changes.len(), page.next), (2, None));
     }
 

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::operators::Who;
 use super::{ApiAnswer, ApiRequest, Console, Problem, Query, body, clipped, json, known, only, rfc3339};
-use crate::reconcile::{FURTHEST, ReconcileError, Reconciliation, is_reconciled};
+use crate::reconcile::{FURTHEST, ReconcileError, Reconciliation, SETTLES, is_reconciled};
 
 const DAY: i64 = 24;
 const WEEK: i64 = 7 * 24;
@@ -186,12 +186,14 @@ impl Console {
             (None, None) => None,
             (None, Some(_)) => return Err(refused("Say `from` as well, or neither.".to_owned())),
             (Some(from_ms), to) => {
-                let to_ms = to.unwrap_or(now_ms).min(now_ms);
+                // What is newer is not listed before its webhook had its time.
+                let to_ms = to.unwrap_or(now_ms).min(now_ms - span::millis(SETTLES));
                 if from_ms < now_ms - span::millis(FURTHEST) {
                     return Err(refused("`from` may lie seven days back at most.".to_owned()));
                 }
                 if from_ms >= to_ms {
-                    return Err(refused("`from` lies before `to`, and in the past.".to_owned()));
+                    let detail = "`from` lies before `to`, and more than ten minutes ago: what is newer is left for its webhook.";
+                    return Err(refused(detail.to_owned()));
                 }
                 Some((from_ms, to_ms))
             }

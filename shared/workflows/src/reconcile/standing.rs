@@ -90,6 +90,8 @@ pub(super) struct Plan {
     asked: Option<Asked>,
     /// Whether the part is so small that it is not cut up further.
     pub(super) is_smallest: bool,
+    /// Whether nothing that can be listed yet is left after it.
+    is_last: bool,
 }
 
 /// What a run came to.
@@ -125,18 +127,21 @@ impl Reconciliation {
         let slice_ms = self.slice_ms.unwrap_or(longest_ms).clamp(shortest_ms, longest_ms);
         let part = |begins_ms: i64, ends_ms: i64| {
             let to_ms = ends_ms.min(settled_ms).min(begins_ms + slice_ms);
-            (to_ms > begins_ms).then_some((to_ms, to_ms - begins_ms <= shortest_ms))
+            let is_last = to_ms == ends_ms.min(settled_ms);
+            (to_ms > begins_ms).then_some((to_ms, to_ms - begins_ms <= shortest_ms, is_last))
         };
         if let Some(asked) = self.asked
-            && let Some((to_ms, is_smallest)) = part(asked.from_ms, asked.to_ms)
+            && let Some((to_ms, is_smallest, is_last)) = part(asked.from_ms, asked.to_ms)
         {
             let window = Window { from_ms: asked.from_ms, to_ms };
-            return Some(Plan { window, begins_ms: asked.from_ms, asked: Some(asked), is_smallest });
+            let begins_ms = asked.from_ms;
+            return Some(Plan { window, begins_ms, asked: Some(asked), is_smallest, is_last });
         }
         let furthest_ms = now_ms - span::millis(FURTHEST);
-        let (to_ms, is_smallest) = part(self.until_ms.max(furthest_ms), i64::MAX)?;
+        let (to_ms, is_smallest, is_last) = part(self.until_ms.max(furthest_ms), i64::MAX)?;
         let from_ms = (self.until_ms - span::millis(overlap)).max(self.since_ms).max(furthest_ms);
-        Some(Plan { window: Window { from_ms, to_ms }, begins_ms: self.until_ms, asked: None, is_smallest })
+        let window = Window { from_ms, to_ms };
+        Some(Plan { window, begins_ms: self.until_ms, asked: None, is_smallest, is_last })
     }
 
     /// Moves on: all of the plan's window was listed. Whoever listed the same meanwhile has moved it already.
@@ -146,7 +151,8 @@ impl Reconciliation {
         match plan.asked {
             Some(asked) if self.asked == Some(asked) => {
                 let left = Asked { from_ms: plan.window.to_ms, ..asked };
-                self.asked = Some(left).filter(|left| left.from_ms < left.to_ms);
+                // What is too near the present is left to the runs that are due by themselves.
+                self.asked = Some(left).filter(|_| !plan.is_last);
             }
             None if self.until_ms == plan.begins_ms => self.until_ms = plan.window.to_ms,
             _ => return,
@@ -296,6 +302,16 @@ mod tests {
             standing.done(&plan, Counts::default(), NOW, OVERLAP);
         }
         assert_eq!((standing.asked, standing.until_ms), (None, NOW - HOUR));
+    }
+
+    #[test]
+    fn what_is_asked_for_ends_where_the_present_begins() {
+        let mut standing = seen(NOW - 99 * HOUR, NOW - HOUR);
+        standing.asked = Some(Asked { from_ms: NOW - 2 * HOUR, to_ms: NOW });
+        assert_eq!(window(&standing), Some((-2 * HOUR, -10 * MINUTE)));
+        let plan = standing.plan(NOW, OVERLAP).unwrap();
+        standing.done(&plan, Counts::default(), NOW + 1_000, OVERLAP);
+        assert_eq!(standing.asked, None);
     }
 
     #[test]
