@@ -257,7 +257,7 @@ def compare_providers():
         path = f"/webhooks/{provider}"
         wanted = [f"GET {path}", f"GET {path}/{{proxy+}}"] if code["providers"].get(provider) else []
         must_be(f"where {provider} may GET", got, wanted)
-        for role in ("ChecksRole", "ConsoleRole", "JobsRole", "RefreshesRole", "SubscriptionsRole"):
+        for role in ("ChecksRole", "ConsoleRole", "JobsRole", "ReconciliationsRole", "RefreshesRole", "SubscriptionsRole"):
             if {"Ref": f"{name}Secret"} not in secrets_of(role):
                 differences.append(f"{role} can't read {name}Secret")
 

@@ -8,8 +8,11 @@ mod watch {
     mod interrupted;
     mod mail;
     mod place;
+    mod reconcile;
+    mod reconcile_interrupted;
     mod scenarios;
     mod schedule;
     mod silence;
+    mod till;
     mod tokens;
 }

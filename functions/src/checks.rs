@@ -6,6 +6,7 @@ use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use serde::{Deserialize, Serialize};
 use tillwatch_platform::beats::Part;
 use tillwatch_workflows::agenda::Job;
+use tillwatch_workflows::reconcile::ReconcileRoster;
 use tillwatch_workflows::tokens::TokenRoster;
 use tillwatch_workflows::watch::{Roster, Watch, WatchError};
 
@@ -26,6 +27,8 @@ pub struct Scheduled {
     pub due: usize,
     /// Tokens that are looked at before the next call.
     pub refreshes: usize,
+    /// Connections that are reconciled before the next call.
+    pub reconciliations: usize,
     /// Connections that were missed and are watched from now on.
     pub missed: usize,
 }
@@ -50,14 +53,20 @@ pub async fn handle(watch: &Arc<Watch>, event: SqsEvent) -> SqsBatchResponse {
 }
 
 /// Sends what falls due and looks at how all do; and, where it `sweeps`, has looked after what was missed.
-pub async fn schedule(roster: &Roster, tokens: &TokenRoster, sweeps: bool) -> Result<Scheduled, WatchError> {
-    let missed = if sweeps { roster.sweep(tokens).await? } else { 0 };
+pub async fn schedule(
+    roster: &Roster,
+    tokens: &TokenRoster,
+    reconciled: &ReconcileRoster,
+    sweeps: bool,
+) -> Result<Scheduled, WatchError> {
+    let missed = if sweeps { roster.sweep(tokens, reconciled).await? } else { 0 };
     let due = roster.agenda.send_due().await?;
     let refreshes = tokens.agenda.send_due().await?;
+    let reconciliations = reconciled.agenda.send_due().await?;
     if missed > 0 {
         tracing::info!(missed, "connections that nobody had watched are watched from now on");
     }
     roster.surveyed_anew().await?;
     roster.agenda.watched.beat(Part::Scheduler, roster.clock.now()).await;
-    Ok(Scheduled { due, refreshes, missed })
+    Ok(Scheduled { due, refreshes, reconciliations, missed })
 }

@@ -6,6 +6,7 @@ pub mod checks;
 pub mod console;
 pub mod jobs;
 pub mod processor;
+pub mod reconciliations;
 pub mod refreshes;
 pub mod rollup;
 pub mod start;

@@ -28,6 +28,7 @@ use tillwatch_workflows::credentials::Credentials;
 use tillwatch_workflows::own_settings::OwnSettings;
 use tillwatch_workflows::process::Processor;
 use tillwatch_workflows::receive::Receiver;
+use tillwatch_workflows::reconcile::{self, ReconcileRoster, Reconciler};
 use tillwatch_workflows::replay::{Receivers, Replays};
 use tillwatch_workflows::routing::Routing;
 use tillwatch_workflows::signing::SettingsCache;
@@ -165,6 +166,7 @@ pub fn console() -> Result<(), Error> {
             operators: Operators::new(Arc::clone(&secrets), environment.secret()?),
             watch: Arc::new(watch(environment, &config, configuration.clone(), Arc::clone(&outbound))?),
             tokens: Arc::new(token_roster(environment, &config)?),
+            reconciled: Arc::new(reconcile_roster(environment, &config)?),
             subscriptions: Arc::new(keeper(environment, configuration.clone(), outbound)?),
             configuration,
             routing: None,
@@ -201,9 +203,11 @@ pub fn scheduler() -> Result<(), Error> {
     block_on(async {
         let config = aws::from_environment(Patience::WORKER)?;
         let (roster, tokens) = (roster(environment, &config)?, token_roster(environment, &config)?);
-        let (roster, tokens) = (&roster, &tokens);
+        let reconciled = reconcile_roster(environment, &config)?;
+        let (roster, tokens, reconciled) = (&roster, &tokens, &reconciled);
         lambda_runtime::run(service_fn(|event: LambdaEvent<crate::checks::Tick>| async move {
-            crate::checks::schedule(roster, tokens, event.payload.sweep).await.map_err(Error::from)
+            let sweeps = event.payload.sweep;
+            crate::checks::schedule(roster, tokens, reconciled, sweeps).await.map_err(Error::from)
         }))
         .await
     })
@@ -277,6 +281,33 @@ pub fn tally() -> Result<(), Error> {
         lambda_runtime::run(service_fn(|event: LambdaEvent<serde::de::IgnoredAny>| async move {
             let until = Instant::now() + left(event.context.deadline);
             crate::tally::handle(tallies, until).await.map_err(Error::from)
+        }))
+        .await
+    })
+}
+
+/// The reconciliations function.
+pub fn reconciliations() -> Result<(), Error> {
+    let environment = Environment;
+    log(environment)?;
+    block_on(async {
+        let config = aws::from_environment(Patience::WORKER)?;
+        let secrets: Arc<dyn Secrets> = Arc::new(SecretsManager::new(&config));
+        let configuration = configurator(environment, &config, &secrets).await?;
+        let reconciler = Arc::new(Reconciler {
+            roster: Arc::new(reconcile_roster(environment, &config)?),
+            connections: configuration.connections.clone(),
+            credentials: Credentials::new(configuration),
+            outbound: outbound(environment, Limits::default().whole)?,
+            table: Table::new(&config, environment.table()?, environment.figures_table()?),
+            events: Arc::new(Sqs::new(&config, environment.queue_url()?)),
+            payloads: Arc::new(Bucket::new(&config, environment.payload_bucket()?)),
+            clock: Arc::new(SystemClock),
+            metrics: Arc::new(Metrics::stdout(&environment.stage())),
+        });
+        let reconciler = &reconciler;
+        lambda_runtime::run(service_fn(|event: LambdaEvent<SqsEvent>| async move {
+            Ok::<_, Error>(crate::reconciliations::handle(reconciler, event.payload).await)
         }))
         .await
     })
@@ -381,6 +412,14 @@ fn backlog(environment: Environment, config: &aws::SdkConfig) -> Result<Backlog,
 fn token_roster(environment: Environment, config: &aws::SdkConfig) -> Result<TokenRoster, Error> {
     let agenda = agenda(environment, config, Of::Tokens, environment.refreshes_queue_url()?)?;
     Ok(TokenRoster { agenda })
+}
+
+fn reconcile_roster(environment: Environment, config: &aws::SdkConfig) -> Result<ReconcileRoster, Error> {
+    let url = environment.reconciliations_queue_url()?;
+    Ok(ReconcileRoster {
+        agenda: agenda(environment, config, Of::Reconciliations, url)?,
+        every: environment.reconcile_every()?.unwrap_or(reconcile::EVERY),
+    })
 }
 
 fn agenda(

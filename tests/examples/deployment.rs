@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tillwatch::embedded::{DataFolder, Now};
 use tillwatch::ports::{Queues, Storage};
 use tillwatch::stack::{BATCH, PROCESSOR_TIMEOUT, VISIBILITY};
+use tillwatch_domain::Outcome;
 use tillwatch_domain::health::Finding;
 use tillwatch_platform::metrics::Metric;
 use tillwatch_platform::queue::Outgoing;
@@ -105,6 +106,11 @@ async fn metrics() -> BTreeSet<String> {
     // And what may come of a refresh.
     for what in [Refreshed::Done, Refreshed::NeedsAPerson, Refreshed::Gone] {
         world.metrics.emit(world.now(), "square", what.outcome(), &[(Metric::Refreshes, vec![1])]);
+    }
+    // And what may be told of what no webhook brought.
+    let outcomes = Outcome::ALL.iter().map(|outcome| outcome.name());
+    for outcome in outcomes.chain(["duplicate", "again", "missing", "unlisted"]) {
+        world.metrics.emit(world.now(), "square", outcome, &[(Metric::Reconciled, vec![1])]);
     }
     let lines = world.metrics.lines();
     lines.iter().flat_map(|line| described(&serde_json::from_str(line).expect("a line is JSON"))).collect()

@@ -80,6 +80,7 @@ fn changes() -> impl Strategy<Value = Vec<StreamChange>> {
                 processed_ms: Some(BEGINNING + minute * 60_000 + 40),
                 attempts: 1,
                 count: 1,
+                reconciled: false,
             }
         };
         let numbered = changes.into_iter().zip(92_u128..);

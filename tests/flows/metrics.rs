@@ -143,7 +143,8 @@ async fn a_line_holds_no_more_values_of_a_metric_than_the_format_allows() {
         metrics: ports.metrics.clone(),
         policy: ports.policy,
     };
-    let report = |took_ms| Report { provider: "square".into(), outcome: "applied", took_ms };
+    let report =
+        |took_ms| Report { provider: "square".into(), outcome: "applied", took_ms, reconciled: false };
     processor.measure(&(0..250).map(report).collect::<Vec<_>>());
     let lines = lines(&world, 0);
     let counts: Vec<_> = lines.iter().map(|line| line["Events"].as_i64().unwrap()).collect();

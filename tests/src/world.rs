@@ -211,6 +211,10 @@ impl World {
             }),
             checks: Arc::new(Faulty::<dyn Polled> { faults: faults.clone(), port: storage.checks }),
             refreshes: Arc::new(Faulty::<dyn Polled> { faults: faults.clone(), port: storage.refreshes }),
+            reconciliations: Arc::new(Faulty::<dyn Polled> {
+                faults: faults.clone(),
+                port: storage.reconciliations,
+            }),
             payloads: Arc::new(Faulty::<dyn Payloads> { faults: faults.clone(), port: payloads }),
             secrets: Arc::new(Faulty::<dyn Secrets> { faults, port: secrets }),
             webhook_vault,
@@ -221,6 +225,7 @@ impl World {
             outbound: self.outbound,
             public_url: Some(self.public_url.clone()),
             check_every: tillwatch_workflows::watch::EVERY,
+            reconcile_every: tillwatch_workflows::reconcile::EVERY,
             references: self.references.clone(),
         })));
     }
@@ -337,6 +342,13 @@ impl World {
     /// Has webhooks tallied, as the schedule does every five minutes; how many events were gone through.
     pub async fn tally(&self) -> u64 {
         self.meant(self.stack().tally().await).unwrap_or(0)
+    }
+
+    /// Sends the reconciliations that fall due and makes them, until none is left, and does the work that comes of it.
+    pub async fn reconcile(&self) {
+        self.meant(self.stack().schedule_checks(false).await);
+        while let Some(1..) = self.meant(self.stack().reconcile_batch().await) {}
+        self.work().await;
     }
 
     /// Lets so much time pass, with a look at what is due every ten seconds.

@@ -29,12 +29,15 @@ async fn every_function_answers_its_sample_event() {
     let answer = deployment.answer("Rollup", "rollup", &event("rollup.json")).await;
     assert_eq!(answer, json!({"state": {}}));
     let answer = deployment.answer("Scheduler", "scheduler", &event("scheduler.json")).await;
-    assert_eq!(answer, json!({"due": 0, "refreshes": 0, "missed": 0}));
+    assert_eq!(answer, json!({"due": 0, "refreshes": 0, "reconciliations": 0, "missed": 0}));
     let answer = deployment.answer("Tally", "tally", &event("tally.json")).await;
     assert_eq!(answer, json!({"events": 0, "silent": 0, "more": false}));
     let answer = deployment.answer("Checks", "checks", &event("checks.json")).await;
     assert_eq!(answer, json!({"batchItemFailures": []}));
     let answer = deployment.answer("Refreshes", "refreshes", &event("refreshes.json")).await;
+    assert_eq!(answer, json!({"batchItemFailures": []}));
+    let answer =
+        deployment.answer("Reconciliations", "reconciliations", &event("reconciliations.json")).await;
     assert_eq!(answer, json!({"batchItemFailures": []}));
     let answer = deployment.answer("Console", "console", &event("console.json")).await;
     assert_eq!(answer["statusCode"], 200, "{answer}");

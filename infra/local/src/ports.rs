@@ -16,7 +16,7 @@ use crate::embedded::table::{EmbeddedTable, TableError};
 use crate::embedded::{DataFolder, Now};
 use crate::stack::{
     CHECKS_QUEUE, CONNECTIONS_TABLE, DEAD_LETTER_QUEUE, EVENTS_QUEUE, FIGURES_TABLE, MAIN_TABLE, Polled,
-    REFRESHES_QUEUE, Received, Tailed,
+    RECONCILIATIONS_QUEUE, REFRESHES_QUEUE, Received, Tailed,
 };
 
 /// After how many receptions without an outcome a message is a dead letter; as in the template. High, for the processor
@@ -39,6 +39,8 @@ pub struct Storage {
     pub checks: Arc<dyn Polled>,
     /// The queue of refreshes.
     pub refreshes: Arc<dyn Polled>,
+    /// The queue of reconciliations.
+    pub reconciliations: Arc<dyn Polled>,
     /// The tables once more, for deleting what has expired, which DynamoDB does by itself.
     pub expiring: EmbeddedTable,
 }
@@ -75,6 +77,7 @@ pub struct Queues {
     dead_letters: SqliteQueue,
     checks: SqliteQueue,
     refreshes: SqliteQueue,
+    reconciliations: SqliteQueue,
 }
 
 impl Queues {
@@ -86,15 +89,17 @@ impl Queues {
             Rules { name: DEAD_LETTER_QUEUE, dead_letters: None },
             Rules { name: CHECKS_QUEUE, dead_letters: None },
             Rules { name: REFRESHES_QUEUE, dead_letters: None },
+            Rules { name: RECONCILIATIONS_QUEUE, dead_letters: None },
         ];
-        let [events, dead_letters, checks, refreshes] =
+        let [events, dead_letters, checks, refreshes, reconciliations] =
             SqliteQueue::open(&folder.file("queue.db"), rules, now)?;
         // The folder is this process' alone, so nobody else has received anything.
         events.release().await?;
         dead_letters.release().await?;
         checks.release().await?;
         refreshes.release().await?;
-        Ok(Self { events, dead_letters, checks, refreshes })
+        reconciliations.release().await?;
+        Ok(Self { events, dead_letters, checks, refreshes, reconciliations })
     }
 }
 
@@ -113,6 +118,7 @@ impl Storage {
             dead_letters: Arc::new(queues.dead_letters),
             checks: Arc::new(queues.checks),
             refreshes: Arc::new(queues.refreshes),
+            reconciliations: Arc::new(queues.reconciliations),
         })
     }
 }

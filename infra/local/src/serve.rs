@@ -20,6 +20,7 @@ use tillwatch_platform::connections::{Connections, Unknown};
 use tillwatch_platform::metrics::Metrics;
 use tillwatch_platform::outbound::Limits;
 use tillwatch_platform::payloads::Folder;
+use tillwatch_workflows::reconcile;
 use tillwatch_workflows::watch::{EVERY, REFERENCES};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -60,6 +61,8 @@ const POLLERS: usize = 4;
 const CHECKERS: usize = 16;
 /// Jobs of refreshes that are done at the same time.
 const REFRESHERS: usize = 4;
+/// Runs of reconciliations that are made at the same time.
+const RECONCILERS: usize = 2;
 /// How nice processing is to receiving, of 19.
 const GIVES_WAY: i32 = 10;
 
@@ -117,6 +120,7 @@ struct Chosen {
     allow_private: bool,
     public_url: Option<String>,
     check_every: Duration,
+    reconcile_every: Duration,
 }
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -128,6 +132,7 @@ async fn serve(arguments: Arguments) -> Result<(), Failure> {
         allow_private: Environment.allow_private()?,
         public_url: Environment.public_url(),
         check_every: Environment.check_every()?.unwrap_or(EVERY),
+        reconcile_every: Environment.reconcile_every()?.unwrap_or(reconcile::EVERY),
     };
     let folder = DataFolder::open(&arguments.data)?;
     let address = SocketAddr::new(arguments.host, arguments.port);
@@ -233,6 +238,7 @@ fn background(
             dead_letters: storage.dead_letters,
             checks: storage.checks,
             refreshes: storage.refreshes,
+            reconciliations: storage.reconciliations,
             payloads: Arc::new(payloads.clone()),
             secrets,
             webhook_vault,
@@ -243,6 +249,7 @@ fn background(
             outbound: Limits { allow_private: chosen.allow_private, ..Limits::default() },
             public_url: chosen.public_url,
             check_every: chosen.check_every,
+            reconcile_every: chosen.reconcile_every,
             references: REFERENCES.map(str::to_owned).to_vec(),
         }));
         let mut running = JoinSet::new();
@@ -256,6 +263,9 @@ fn background(
         }
         for _ in 0..REFRESHERS {
             running.spawn(loops::refresh(Arc::clone(&stack), stopping.clone()));
+        }
+        for _ in 0..RECONCILERS {
+            running.spawn(loops::reconcile(Arc::clone(&stack), stopping.clone()));
         }
         running.spawn(loops::schedule_checks(Arc::clone(&stack), stopping.clone()));
         running.spawn(loops::tally(Arc::clone(&stack), stopping.clone()));

@@ -15,7 +15,9 @@ use serde_json::Value;
 use tillwatch_domain::Cause;
 use tillwatch_domain::retry::RetryPolicy;
 use tillwatch_functions::processor::{Handler, Source};
-use tillwatch_functions::{checks, console, refreshes, rollup, subscriptions, tally, webhook};
+use tillwatch_functions::{
+    checks, console, reconciliations, refreshes, rollup, subscriptions, tally, webhook,
+};
 use tillwatch_platform::clock::Clock;
 use tillwatch_platform::connections::{Connections, Unknown};
 use tillwatch_platform::metrics::Metrics;
@@ -36,6 +38,7 @@ use tillwatch_workflows::envelope::Message;
 use tillwatch_workflows::own_settings::OwnSettings;
 use tillwatch_workflows::process::Processor;
 use tillwatch_workflows::receive::{Answer, Arrival, Receiver};
+use tillwatch_workflows::reconcile::{ReconcileRoster, Reconciler};
 use tillwatch_workflows::replay::{Receivers, Replays};
 use tillwatch_workflows::routing::Routing;
 use tillwatch_workflows::signing::SettingsCache;
@@ -61,6 +64,8 @@ pub const EVENTS_QUEUE: &str = "events";
 pub const CHECKS_QUEUE: &str = "checks";
 /// The name of the queue of refreshes.
 pub const REFRESHES_QUEUE: &str = "refreshes";
+/// The name of the queue of reconciliations.
+pub const RECONCILIATIONS_QUEUE: &str = "reconciliations";
 /// The name of the queue of dead letters.
 pub const DEAD_LETTER_QUEUE: &str = "dead-letters";
 /// Messages that are handed to the processor at once, as the template's event source does.
@@ -75,6 +80,8 @@ const JOBS_BATCH: usize = 1;
 const JOBS_VISIBILITY: Duration = Duration::from_mins(3);
 /// How long a look at all webhooks may take, as in the template.
 const TALLY_TIMEOUT: Duration = Duration::from_mins(4);
+/// The same of one that may list for minutes.
+const LISTS_VISIBILITY: Duration = Duration::from_mins(30);
 /// How long a received message stays invisible: six times as long, as AWS advises.
 pub const VISIBILITY: Duration = Duration::from_mins(3);
 
@@ -133,6 +140,8 @@ pub struct Ports {
     pub checks: Arc<dyn Polled>,
     /// The queue of refreshes.
     pub refreshes: Arc<dyn Polled>,
+    /// The queue of reconciliations.
+    pub reconciliations: Arc<dyn Polled>,
     /// Payloads too large for the table.
     pub payloads: Arc<dyn Payloads>,
     /// The providers' settings and the operators' tokens.
@@ -153,6 +162,8 @@ pub struct Ports {
     pub public_url: Option<String>,
     /// The time between two checks of a connection.
     pub check_every: Duration,
+    /// The time between two comparisons of what has arrived with what a provider lists.
+    pub reconcile_every: Duration,
     /// Who is asked whether anything is to be reached from here.
     pub references: Vec<String>,
 }
@@ -169,6 +180,7 @@ pub struct Stack {
     watch: Arc<Watch>,
     refresher: Arc<Refresher>,
     tallies: Tallies,
+    reconciler: Arc<Reconciler>,
     routing: Arc<Routing>,
 }
 
@@ -223,6 +235,7 @@ impl Stack {
         let outbound = Arc::new(Outbound::new(ports.outbound));
         let watch = Arc::new(watch(&ports, &configuration, &outbound));
         let refresher = Arc::new(refresher(&ports, &configuration, &outbound));
+        let reconciler = Arc::new(reconciler(&ports, &table, &configuration, &outbound));
         let keeper = Arc::new(Keeper {
             configuration: configuration.clone(),
             outbound,
@@ -252,6 +265,7 @@ impl Stack {
             subscriptions: Arc::clone(&keeper),
             watch: Arc::clone(&watch),
             tokens: Arc::clone(&refresher.roster),
+            reconciled: Arc::clone(&reconciler.roster),
             routing: Some(Arc::clone(&routing)),
         };
         Self {
@@ -268,6 +282,7 @@ impl Stack {
             watch,
             refresher,
             tallies,
+            reconciler,
             routing,
             ports,
         }
@@ -400,7 +415,9 @@ impl Stack {
     pub async fn schedule_checks(&self, sweeps: bool) -> Result<usize, QueueError> {
         let failed =
             |error: WatchError| QueueError { action: "send what falls due", cause: error.to_string() };
-        Ok(checks::schedule(&self.watch.roster, &self.refresher.roster, sweeps).await.map_err(failed)?.due)
+        let (tokens, reconciled) = (&self.refresher.roster, &self.reconciler.roster);
+        let sent = checks::schedule(&self.watch.roster, tokens, reconciled, sweeps).await;
+        Ok(sent.map_err(failed)?.due)
     }
 
     /// Takes one job of the queue of checks, as the event source does; how many it was.
@@ -429,6 +446,22 @@ impl Stack {
     pub async fn tally(&self) -> Result<u64, QueueError> {
         let failed = |error: TallyError| QueueError { action: "tally webhooks", cause: error.to_string() };
         Ok(tally::handle(&self.tallies, Instant::now() + TALLY_TIMEOUT).await.map_err(failed)?.events)
+    }
+
+    /// The same of the queue of reconciliations.
+    pub async fn reconcile_batch(&self) -> Result<usize, QueueError> {
+        let queue = &self.ports.reconciliations;
+        let batch = queue.receive(JOBS_BATCH, LISTS_VISIBILITY).await?;
+        if batch.is_empty() {
+            return Ok(0);
+        }
+        let event = batch_of(&batch, RECONCILIATIONS_QUEUE);
+        done(queue, batch, reconciliations::handle(&self.reconciler, event).await).await
+    }
+
+    /// What reconciles.
+    pub fn reconciler(&self) -> &Arc<Reconciler> {
+        &self.reconciler
     }
 
     /// What refreshes tokens.
@@ -490,6 +523,27 @@ fn refresher(ports: &Ports, configuration: &Configurator, outbound: &Arc<Outboun
         credentials: Credentials::new(configuration.clone()),
         doing: agenda(ports, Of::Health, &ports.checks).watched,
         outbound: Arc::clone(outbound),
+        clock: ports.clock.clone(),
+        metrics: ports.metrics.clone(),
+    }
+}
+
+/// What compares what has arrived with what providers list.
+fn reconciler(
+    ports: &Ports,
+    table: &Table,
+    configuration: &Configurator,
+    outbound: &Arc<Outbound>,
+) -> Reconciler {
+    let agenda = agenda(ports, Of::Reconciliations, &ports.reconciliations);
+    Reconciler {
+        roster: Arc::new(ReconcileRoster { agenda, every: ports.reconcile_every }),
+        connections: configuration.connections.clone(),
+        credentials: Credentials::new(configuration.clone()),
+        outbound: Arc::clone(outbound),
+        table: table.clone(),
+        events: ports.events.clone(),
+        payloads: ports.payloads.clone(),
         clock: ports.clock.clone(),
         metrics: ports.metrics.clone(),
     }

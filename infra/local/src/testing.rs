@@ -62,6 +62,7 @@ pub(crate) async fn stack(path: &Path, secrets: Arc<dyn Secrets>) -> Arc<Stack> 
         dead_letters: storage.dead_letters,
         checks: storage.checks,
         refreshes: storage.refreshes,
+        reconciliations: storage.reconciliations,
         payloads: Arc::new(Folder::new(path.join("payloads"))),
         secrets,
         webhook_vault: Arc::clone(&vault),
@@ -72,6 +73,7 @@ pub(crate) async fn stack(path: &Path, secrets: Arc<dyn Secrets>) -> Arc<Stack> 
         outbound: Limits::default(),
         public_url: None,
         check_every: tillwatch_workflows::watch::EVERY,
+        reconcile_every: tillwatch_workflows::reconcile::EVERY,
         references: Vec::new(),
     }))
 }

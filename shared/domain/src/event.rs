@@ -120,6 +120,9 @@ impl fmt::Debug for RequestId {
     }
 }
 
+/// Stands where the source of a request does, of an event that no request brought: the provider listed it when it was asked.
+pub const RECONCILED: &str = "reconciled";
+
 /// A verified occurrence at a provider, in the one shape that all providers share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {

@@ -29,6 +29,8 @@ pub struct Counted {
     pub attempts: u32,
     /// How many requests it stands for: one, but for the sum of those rejected above the cap.
     pub count: i64,
+    /// Whether no webhook brought it: the provider listed it when it was asked. How webhooks go is not told by it.
+    pub reconciled: bool,
 }
 
 /// Amounts to add, by the figure's name. Zeros are left out.
@@ -92,6 +94,8 @@ pub fn latency_figure(index: usize) -> String {
     format!("latency_{index}")
 }
 
+/// Events that no webhook brought, and that were fetched from the provider.
+pub const RECONCILED: &str = "reconciled";
 /// Distinct events and rejected requests that arrived.
 pub const RECEIVED: &str = "received";
 /// The sum of processing times in milliseconds, of events whose outcome is final.
@@ -103,6 +107,11 @@ pub const RETRIES: &str = "retries";
 /// What an item stands for in the minute and on the day in which it was received.
 pub fn of(item: &Counted) -> Deltas {
     let mut deltas = Deltas::default();
+    if item.reconciled {
+        deltas.add(RECONCILED, item.count);
+        deltas.add(format!("{RECONCILED}_{}", item.outcome.name()), item.count);
+        return deltas;
+    }
     deltas.add(RECEIVED, item.count);
     deltas.add(outcome_figure(item.outcome), item.count);
     if let Some(cause) = item.cause {
@@ -130,7 +139,15 @@ mod tests {
     }
 
     fn counted(outcome: Outcome, processed_ms: Option<i64>) -> Counted {
-        Counted { outcome, cause: None, received_ms: 1_000, processed_ms, attempts: 1, count: 1 }
+        Counted {
+            outcome,
+            cause: None,
+            received_ms: 1_000,
+            processed_ms,
+            attempts: 1,
+            count: 1,
+            reconciled: false,
+        }
     }
 
     #[test]
@@ -154,6 +171,13 @@ mod tests {
     fn an_event_that_was_tried_three_times_was_tried_again_twice() {
         let event = Counted { attempts: 3, ..counted(Outcome::Applied, Some(1_030)) };
         assert_eq!(of(&event).get(RETRIES), 2);
+    }
+
+    #[test]
+    fn what_no_webhook_brought_is_counted_apart() {
+        let fetched = Counted { reconciled: true, ..counted(Outcome::Applied, Some(1_030)) };
+        let deltas = step(None, &fetched);
+        assert_eq!(deltas.iter().collect::<Vec<_>>(), [("reconciled", 1), ("reconciled_applied", 1)]);
     }
 
     #[test]

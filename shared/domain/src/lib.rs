@@ -9,6 +9,7 @@ pub mod connection;
 pub mod event;
 pub mod fields;
 pub mod figures;
+pub mod gap;
 pub mod health;
 pub mod hours;
 pub mod location;

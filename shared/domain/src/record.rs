@@ -287,6 +287,14 @@ pub struct Transition {
     pub to: Status,
 }
 
+/// Begins the type of what no webhook brought, where a record remembers it.
+const FETCHED: &str = "reconciled ";
+
+/// The type of an event that no webhook brought, as a record is to remember it.
+pub fn fetched(kind: &str) -> String {
+    format!("{FETCHED}{kind}")
+}
+
 /// A change as the record remembers it. Stored under one-letter names: a record with a few changes should fit one write
 /// unit of the table, 1 KiB.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -318,6 +326,13 @@ pub struct Seen {
     /// Which fields it spoke of.
     #[serde(rename = "b")]
     pub spoken: Spoken,
+}
+
+impl Seen {
+    /// The provider's name of the event's type, and whether no webhook brought it.
+    pub fn told(&self) -> (&str, bool) {
+        self.kind.strip_prefix(FETCHED).map_or((&self.kind, false), |kind| (kind, true))
+    }
 }
 
 /// How many changes a record remembers. A record that sees more forgets its oldest and says so; a change older than

@@ -41,7 +41,8 @@ pub struct Tally(pub BTreeMap<String, Webhooks>);
 impl Webhooks {
     /// Counts one that arrived.
     pub fn add(&mut self, kind: &str, event: &Counted) {
-        if event.outcome != Outcome::Rejected {
+        // What was fetched is no sign that webhooks come.
+        if event.outcome != Outcome::Rejected && !event.reconciled {
             self.last_ms = self.last_ms.max(Some(event.received_ms));
         }
         self.of_type(kind).merge(&of(event));
@@ -105,6 +106,7 @@ mod tests {
             processed_ms: Some(received_ms + 30),
             attempts,
             count: 1,
+            reconciled: false,
         }
     }
 

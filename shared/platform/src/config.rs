@@ -1,5 +1,6 @@
 //! Configuration from the environment. The one place that reads it.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::connections::Unknown;
@@ -23,6 +24,19 @@ pub fn optional(name: &str) -> Option<String> {
 /// The value of a variable that must be set.
 pub fn required(name: &str) -> Result<String, ConfigError> {
     optional(name).ok_or(ConfigError { name: name.to_owned(), problem: "is not set" })
+}
+
+/// A time in whole seconds, if the variable is set.
+fn seconds(
+    name: &str,
+    allowed: RangeInclusive<u64>,
+    problem: &'static str,
+) -> Result<Option<Duration>, ConfigError> {
+    let Some(text) = optional(name) else { return Ok(None) };
+    match text.parse() {
+        Ok(seconds) if allowed.contains(&seconds) => Ok(Some(Duration::from_secs(seconds))),
+        _ => Err(ConfigError { name: name.to_owned(), problem }),
+    }
 }
 
 /// What every function is told by the template. Each reads only what it needs.
@@ -82,16 +96,19 @@ impl Environment {
         required("TILLWATCH_REFRESHES_QUEUE_URL")
     }
 
+    /// The URL of the queue of reconciliations.
+    pub fn reconciliations_queue_url(self) -> Result<String, ConfigError> {
+        required("TILLWATCH_RECONCILIATIONS_QUEUE_URL")
+    }
+
     /// The time between two checks of a connection; none: as by default.
     pub fn check_every(self) -> Result<Option<Duration>, ConfigError> {
-        let name = "TILLWATCH_CHECK_SECONDS";
-        let Some(text) = optional(name) else { return Ok(None) };
-        match text.parse() {
-            Ok(seconds @ 10..=86_400) => Ok(Some(Duration::from_secs(seconds))),
-            _ => {
-                Err(ConfigError { name: name.to_owned(), problem: "must be a whole number from 10 to 86400" })
-            }
-        }
+        seconds("TILLWATCH_CHECK_SECONDS", 10..=86_400, "must be a whole number from 10 to 86400")
+    }
+
+    /// The time between two comparisons of what has arrived with what a provider lists; none: as by default.
+    pub fn reconcile_every(self) -> Result<Option<Duration>, ConfigError> {
+        seconds("TILLWATCH_RECONCILE_SECONDS", 300..=86_400, "must be a whole number from 300 to 86400")
     }
 
     /// The table of events and records.

@@ -27,6 +27,9 @@ pub enum Metric {
     CheckTime,
     /// Refreshes of tokens, by what came of them. Count.
     Refreshes,
+    /// Events that no webhook brought, by what became of them; `missing` counts those that were found to be, `unlisted` lists
+    /// that a provider did not give. Count.
+    Reconciled,
     /// The schedule's message came through the queue. Count, without dimensions.
     Heartbeat,
 }
@@ -41,6 +44,7 @@ impl Metric {
             Self::Checks => "Checks",
             Self::CheckTime => "CheckTime",
             Self::Refreshes => "Refreshes",
+            Self::Reconciled => "Reconciled",
             Self::Heartbeat => "Heartbeat",
         }
     }
@@ -165,7 +169,9 @@ impl Line<'_> {
             return vec![directive(&[], |_| true)];
         }
         let mut directives = vec![directive(&["provider", "outcome"], |_| true)];
-        let is_summed = |metric| matches!(metric, Metric::Events | Metric::Subscriptions | Metric::Refreshes);
+        let is_summed = |metric| {
+            matches!(metric, Metric::Events | Metric::Subscriptions | Metric::Refreshes | Metric::Reconciled)
+        };
         if self.values.iter().any(|(metric, _)| is_summed(*metric)) {
             directives.push(directive(&["outcome"], is_summed));
         }

@@ -2,11 +2,11 @@
 //!
 //! | item | table | `pk` | `sk` | |
 //! |---|---|---|---|---|
-//! | how a connection does, how its token stands | connections | `H#<id>`, `T#<id>` | `D` | a JSON document `d`, its revision `rv`, the provider `pv` |
-//! | how far what fell due was sent | connections | `M#sent` | `H`, `T` | Unix milliseconds `at` |
+//! | how a connection does, how its token stands, how far it is reconciled | connections | `H#<id>`, `T#<id>`, `R#<id>` | `D` | a JSON document `d`, its revision `rv`, the provider `pv` |
+//! | how far what fell due was sent | connections | `M#sent` | `H`, `T`, `R` | Unix milliseconds `at` |
 //! | the calls of one check | figures | `K#<id>#<yyyymmdd>` | `<ms>` | JSON `d` |
 //!
-//! In the index `listed` a document stands under `H#<shard>` or `T#<shard>` by the time at which it is due, so that one query finds what is
+//! In the index `listed` a document stands under `H#<shard>`, `T#<shard>` or `R#<shard>` by the time at which it is due, so that one query finds what is
 //! due and another all there is. The time is part of the key: a check costs three write units, and its calls a fourth.
 
 use std::collections::BTreeMap;
@@ -67,6 +67,8 @@ pub enum Of {
     Health,
     /// How their tokens stand.
     Tokens,
+    /// How far what their providers list was compared with what has arrived.
+    Reconciliations,
 }
 
 impl Of {
@@ -74,6 +76,7 @@ impl Of {
         match self {
             Self::Health => "H",
             Self::Tokens => "T",
+            Self::Reconciliations => "R",
         }
     }
 }

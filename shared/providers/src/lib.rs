@@ -21,6 +21,7 @@ pub mod loyverse;
 pub mod meta;
 pub mod odoo;
 pub mod petpooja;
+pub mod reconcile;
 pub mod request;
 pub mod settings;
 pub mod shopify;

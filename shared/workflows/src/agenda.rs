@@ -142,6 +142,18 @@ impl Agenda {
     /// then. `change` says when it is due next; what falls due before the schedule looks again is sent at once.
     pub async fn change<T: Default + Serialize + DeserializeOwned>(
         &self,
+        of: (&str, &str),
+        kept: Option<Kept<T>>,
+        change: impl FnMut(&mut T) -> i64,
+    ) -> Result<Kept<T>, AgendaError> {
+        let new = self.keep(of, kept, change).await?;
+        self.send_soon(&new.provider, &new.id, new.due_ms).await?;
+        Ok(new)
+    }
+
+    /// The same, by who is at it already: nothing is sent.
+    pub async fn keep<T: Default + Serialize + DeserializeOwned>(
+        &self,
         (id, provider): (&str, &str),
         mut kept: Option<Kept<T>>,
         mut change: impl FnMut(&mut T) -> i64,
@@ -153,7 +165,6 @@ impl Agenda {
             let (id, provider) = (id.to_owned(), provider.to_owned());
             let new = Kept { id, provider, document, due_ms, revision: over.unwrap_or(0) + 1 };
             if self.watched.put(&new, over).await? == Written::Yes {
-                self.send_soon(&new.provider, &new.id, due_ms).await?;
                 return Ok(new);
             }
             kept = self.watched.get(&new.id).await?;

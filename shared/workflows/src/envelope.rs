@@ -8,6 +8,7 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
+use tillwatch_domain::event::RECONCILED;
 use tillwatch_domain::{Cause, RequestId};
 use tillwatch_platform::table::PayloadAt;
 
@@ -58,6 +59,13 @@ pub struct Envelope {
     /// Whether an operator, or a replay, sent it again: then what was ignored, or shadowed, is done anew.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub again: bool,
+}
+
+impl Envelope {
+    /// Whether no webhook brought it: the provider listed it when it was asked.
+    pub fn is_reconciled(&self) -> bool {
+        self.source.as_deref() == Some(RECONCILED)
+    }
 }
 
 /// Whether a request was believed.
@@ -171,10 +179,14 @@ impl Message {
     }
 
     /// Whose message it is, for fair queues. What is sent again is nobody's: it comes in bulk, and what is new must not wait
-    /// behind it.
+    /// behind it. So is what no webhook brought.
     pub fn group(&self) -> &str {
         match self {
-            Self::Request(envelope) if envelope.again || envelope.kept || envelope.attempts > 0 => "again",
+            Self::Request(envelope)
+                if envelope.again || envelope.kept || envelope.attempts > 0 || envelope.is_reconciled() =>
+            {
+                "again"
+            }
             Self::Request(envelope) => &envelope.provider,
             Self::Shed(shed) => &shed.provider,
             Self::Heartbeat { .. } => "heartbeat",

@@ -12,6 +12,7 @@ pub mod own_settings;
 pub mod payload;
 pub mod process;
 pub mod receive;
+pub mod reconcile;
 pub mod replay;
 pub mod rollup;
 pub mod routing;

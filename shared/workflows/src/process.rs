@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tillwatch_domain::record::fetched;
 use tillwatch_domain::retry::{Next, RetryPolicy};
 use tillwatch_domain::span::millis;
 use tillwatch_domain::{Change, Effect, Event, EventId, Outcome, Record};
@@ -86,6 +87,8 @@ pub struct Report {
     pub outcome: &'static str,
     /// Milliseconds from the request's arrival.
     pub took_ms: i64,
+    /// Whether no webhook brought it: how webhooks go is not told by it.
+    pub reconciled: bool,
 }
 
 /// What the processor works with.
@@ -157,14 +160,20 @@ impl Processor {
 
     /// Tells the metrics what came of a batch: one line for each provider and outcome.
     pub fn measure(&self, reports: &[Report]) {
-        let mut groups = std::collections::BTreeMap::<(&str, &str), Vec<i64>>::new();
+        let mut groups = std::collections::BTreeMap::<(&str, &str, bool), Vec<i64>>::new();
         for report in reports {
-            groups.entry((&report.provider, report.outcome)).or_default().push(report.took_ms);
+            // One that waits for an operator is everyone's concern, whatever brought it.
+            let apart = report.reconciled && report.outcome != Outcome::Parked.name();
+            groups.entry((&report.provider, report.outcome, apart)).or_default().push(report.took_ms);
         }
-        for ((provider, outcome), times) in groups {
+        for ((provider, outcome, apart), times) in groups {
             for times in times.chunks(100) {
                 let count = i64::try_from(times.len()).unwrap_or(0);
-                let values = [(Metric::Events, vec![count]), (Metric::ProcessingTime, times.to_vec())];
+                let values = if apart {
+                    vec![(Metric::Reconciled, vec![count])]
+                } else {
+                    vec![(Metric::Events, vec![count]), (Metric::ProcessingTime, times.to_vec())]
+                };
                 self.metrics.emit(self.clock.now(), provider, outcome, &values);
             }
         }
@@ -288,9 +297,10 @@ impl Processor {
             Home::Takes(_) => {
                 let mut outcome = Outcome::Superseded;
                 let owner = owner(event, home.connection());
+                let kind = if envelope.is_reconciled() { fetched(&event.kind) } else { event.kind.clone() };
                 for change in &event.changes {
                     let change = owned(event, change, home.connection());
-                    if self.change(&change, event, owner, &id).await? == Effect::Applied {
+                    if self.change(&change, &kind, owner, &id).await? == Effect::Applied {
                         outcome = Outcome::Applied;
                     }
                 }
@@ -325,7 +335,7 @@ impl Processor {
     async fn change(
         &self,
         change: &Change,
-        event: &Event,
+        kind: &str,
         owner: &str,
         id: &EventId,
     ) -> Result<Effect, Failure> {
@@ -335,7 +345,7 @@ impl Processor {
                 Some(stored) => (Some(stored.record), Some(stored.revision)),
                 None => (None, None),
             };
-            let merged = Record::merge(record, change, owner, id.digits(), &event.kind)?;
+            let merged = Record::merge(record, change, owner, id.digits(), kind)?;
             if !merged.changed || self.table.put_record(&merged.record, revision).await? == Written::Yes {
                 return Ok(merged.effect);
             }
@@ -481,12 +491,13 @@ impl Processor {
         };
         self.put_unless_settled(item, false).await.map_err(|error| error.to_string())?;
         let provider = UNKNOWN_PROVIDER.to_owned();
-        Ok(vec![Report { provider, outcome: Outcome::Parked.name(), took_ms: 0 }])
+        Ok(vec![Report { provider, outcome: Outcome::Parked.name(), took_ms: 0, reconciled: false }])
     }
 
     fn report(&self, envelope: &Envelope, outcome: &'static str) -> Report {
         let took_ms = (self.clock.now().as_millisecond() - envelope.received_ms).max(0);
-        Report { provider: envelope.provider.clone(), outcome, took_ms }
+        let reconciled = envelope.is_reconciled();
+        Report { provider: envelope.provider.clone(), outcome, took_ms, reconciled }
     }
 }
 

@@ -13,6 +13,7 @@ mod known;
 mod mix;
 mod output;
 mod pause;
+mod reconcile;
 mod release;
 mod replay;
 mod retry;
@@ -37,6 +38,7 @@ pub use config::ConfigArgs;
 pub use connections::ConnectionsArgs;
 pub use events::EventsArgs;
 pub use pause::PauseArgs;
+pub use reconcile::ReconcileArgs;
 pub use release::ReleaseArgs;
 pub use replay::ReplayCommand;
 pub use retry::RetryArgs;
@@ -68,6 +70,8 @@ pub enum Command {
     /// Send again, or release, all that a filter names
     #[command(subcommand)]
     Replay(ReplayCommand),
+    /// Ask a connection's provider what has happened, and fetch what no webhook told of
+    Reconcile(ReconcileArgs),
     /// Hold the events of a provider, or of one connection, until it is resumed
     Pause(PauseArgs),
     /// End a pause, and let what was held take effect
@@ -97,6 +101,7 @@ pub async fn run(command: Command) -> ExitCode {
         Command::Retry(args) => retry::run(&args).await,
         Command::Release(args) => release::run(&args).await,
         Command::Replay(command) => replay::run(&command).await,
+        Command::Reconcile(args) => reconcile::run(&args).await,
         Command::Pause(args) => pause::run(&args, true).await,
         Command::Resume(args) => pause::run(&args, false).await,
         Command::Config(args) => config::run(&args).await,

@@ -179,6 +179,10 @@ async fn one(api: &Api, id: &str, args: &StatusArgs) -> Result<(), Error> {
         };
         output::line(format_args!("  token     {text}"))?;
     }
+    // One that is not reconciled, and a stack that knows of no such thing, have nothing to tell.
+    if let Ok(view) = api.get::<Value>(&["connections", id, "reconciliation"], &[]).await {
+        super::reconcile::told(&view, now)?;
+    }
     for check in doing["last_checks"].as_array().into_iter().flatten() {
         let at = time(&check["at"]).map_or_else(String::new, |at| format!("{} ago", span(at, now)));
         let found = check["trouble"].as_str().unwrap_or("ok");

@@ -99,6 +99,20 @@ pub(super) async fn refresh(stack: Arc<Stack>, mut stop: watch::Receiver<bool>) 
     }
 }
 
+/// One who reconciles: the same.
+pub(super) async fn reconcile(stack: Arc<Stack>, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        match stack.reconcile_batch().await {
+            Ok(0) => tokio::select! {
+                () = stack.ports().reconciliations.wait() => {}
+                _ = stop.changed() => {}
+            },
+            Ok(_) => {}
+            Err(error) => pause(&error, &mut stop).await,
+        }
+    }
+}
+
 /// How often what falls due is looked for, and of how many of these looks one has watched what was missed.
 const LOOK: Duration = Duration::from_secs(2);
 const SWEEP: u32 = 300;

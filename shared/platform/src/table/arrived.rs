@@ -25,6 +25,7 @@ impl EventItem {
             processed_ms: self.processed_ms,
             attempts: self.attempts,
             count: self.count,
+            reconciled: self.is_reconciled(),
         }
     }
 }

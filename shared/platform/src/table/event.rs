@@ -5,6 +5,7 @@ use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use jiff::tz::Offset;
+use tillwatch_domain::event::RECONCILED;
 use tillwatch_domain::{Outcome, RequestId};
 
 use super::schema::{BY_TIME, EXPIRES, RARE};
@@ -66,7 +67,7 @@ pub struct EventItem {
     pub connection: Option<String>,
     /// The body's size in bytes.
     pub size: u64,
-    /// Where it came from, shortened so that it names no person.
+    /// Where it came from, shortened so that it names no person; [`RECONCILED`] for what the provider listed.
     pub source: Option<String>,
     /// For how many requests it stands: more than one only for the sum of rejected ones above the cap.
     pub count: i64,
@@ -75,6 +76,11 @@ pub struct EventItem {
 }
 
 impl EventItem {
+    /// Whether no webhook brought it: the provider listed it when it was asked.
+    pub fn is_reconciled(&self) -> bool {
+        self.source.as_deref() == Some(RECONCILED)
+    }
+
     /// Whether it is listed: the sum of many is only counted.
     fn is_listed(&self) -> bool {
         self.count == 1

@@ -10,7 +10,7 @@ use crate::subscriptions::text;
 #[derive(Debug)]
 pub(crate) struct LoyverseChecks;
 
-fn code(body: &Value) -> Option<&str> {
+pub(super) fn code(body: &Value) -> Option<&str> {
     text(body, "/errors/0/code")
 }
 

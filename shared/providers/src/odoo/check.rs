@@ -14,7 +14,7 @@ use crate::subscriptions::text;
 pub(crate) struct OdooChecks;
 
 /// The last word of an exception's name: `odoo.exceptions.AccessDenied`.
-fn code(body: &Value) -> Option<&str> {
+pub(super) fn code(body: &Value) -> Option<&str> {
     let name = text(body, "/name").or_else(|| text(body, "/error/data/name"))?;
     name.rsplit('.').next()
 }

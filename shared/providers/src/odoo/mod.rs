@@ -23,6 +23,7 @@ pub(crate) mod check;
 mod decimal;
 mod field;
 mod parse;
+pub(crate) mod reconcile;
 mod sample;
 mod verify;
 

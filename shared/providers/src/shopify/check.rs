@@ -18,7 +18,7 @@ const QUERY: &str = "{shop{myshopifyDomain} currentAppInstallation{accessScopes{
 #[derive(Debug)]
 pub(crate) struct ShopifyChecks;
 
-fn code(body: &Value) -> Option<&str> {
+pub(super) fn code(body: &Value) -> Option<&str> {
     text(body, "/errors/0/extensions/code")
 }
 

@@ -16,6 +16,7 @@
 pub(crate) mod check;
 mod headers;
 mod parse;
+pub(crate) mod reconcile;
 mod sample;
 pub(crate) mod subscriptions;
 pub(crate) mod token;

@@ -13,7 +13,7 @@ use crate::subscriptions::{text, texts};
 #[derive(Debug)]
 pub(crate) struct SquareChecks;
 
-fn code(body: &Value) -> Option<&str> {
+pub(super) fn code(body: &Value) -> Option<&str> {
     text(body, "/errors/0/code")
 }
 

@@ -9,6 +9,7 @@
 
 pub(crate) mod check;
 mod parse;
+pub(crate) mod reconcile;
 mod sample;
 pub(crate) mod subscriptions;
 pub(crate) mod token;

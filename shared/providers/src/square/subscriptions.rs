@@ -13,7 +13,7 @@ use crate::subscriptions::{
 };
 
 /// The version whose events are asked for.
-const VERSION: &str = "2025-08-20";
+pub(super) const VERSION: &str = "2025-08-20";
 const NAME: &str = "Tillwatch";
 const EVENTS: &[&str] = &[
     "payment.created",

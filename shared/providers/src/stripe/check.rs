@@ -12,7 +12,7 @@ use crate::subscriptions::text;
 #[derive(Debug)]
 pub(crate) struct StripeChecks;
 
-fn code(body: &Value) -> Option<&str> {
+pub(super) fn code(body: &Value) -> Option<&str> {
     text(body, "/error/code").or_else(|| text(body, "/error/type"))
 }
 

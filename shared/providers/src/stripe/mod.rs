@@ -13,6 +13,7 @@
 
 pub(crate) mod check;
 mod parse;
+pub(crate) mod reconcile;
 mod sample;
 pub(crate) mod subscriptions;
 mod verify;

@@ -11,7 +11,8 @@ use crate::subscriptions::{
     Found, Fresh, Item, Kept, Made, Refused, Scope, Subscriptions, Wanted, list, success, text, texts, union,
 };
 
-const EVENTS: &[&str] = &[
+/// What is sent to us: as many as a list of events may be narrowed down to.
+pub(super) const EVENTS: &[&str] = &[
     "charge.succeeded",
     "charge.captured",
     "charge.failed",

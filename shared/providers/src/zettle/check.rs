@@ -11,7 +11,7 @@ use crate::subscriptions::text;
 #[derive(Debug)]
 pub(crate) struct ZettleChecks;
 
-fn code(body: &Value) -> Option<&str> {
+pub(super) fn code(body: &Value) -> Option<&str> {
     text(body, "/errorType").or_else(|| text(body, "/error"))
 }
 

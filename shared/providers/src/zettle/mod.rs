@@ -22,6 +22,7 @@
 pub(crate) mod check;
 mod envelope;
 mod parse;
+pub(crate) mod reconcile;
 mod sample;
 mod shape;
 pub(crate) mod subscriptions;

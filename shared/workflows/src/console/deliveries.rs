@@ -48,7 +48,9 @@ pub struct Delivery {
     pub due_at: Option<String>,
     /// The body's size in bytes.
     pub size: u64,
-    /// Where it came from, shortened so that it names no person.
+    /// Whether no webhook brought it, and it was fetched from the provider.
+    pub reconciled: bool,
+    /// Where it came from, shortened so that it names no person; `reconciled`, if it was fetched.
     pub source: Option<String>,
     /// The request that brought it first: what the sender was given.
     pub request_id: String,
@@ -142,6 +144,7 @@ impl Delivery {
             processing_ms: event.processed_ms.map(|at| (at - event.received_ms).max(0)),
             due_at: event.due_ms.map(rfc3339),
             size: event.size,
+            reconciled: event.is_reconciled(),
             source: event.source.clone(),
             request_id: event.request_id.clone(),
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use tillwatch_domain::figures::{
-    Deltas, LATENCY_BOUNDS_MS, LATENCY_SUM_MS, RECEIVED, RETRIES, cause_figure, latency_figure,
+    Deltas, LATENCY_BOUNDS_MS, LATENCY_SUM_MS, RECEIVED, RECONCILED, RETRIES, cause_figure, latency_figure,
     outcome_figure,
 };
 use tillwatch_domain::{Cause, Outcome};
@@ -60,6 +60,8 @@ pub struct ProviderHealth {
     pub retries: i64,
     /// How many of a thousand of the events that came to an end took effect, and were not given up; null, if none did.
     pub success_per_mille: Option<i64>,
+    /// Events that no webhook brought, and that were fetched from the provider: none of the others.
+    pub reconciled: i64,
     /// From arrival to final effect.
     pub processing_time: ProcessingTimes,
     /// The minute in which something arrived last, within the span.
@@ -110,6 +112,7 @@ impl ProviderHealth {
             parked,
             retries: figures.get(RETRIES),
             success_per_mille: (ended > 0).then(|| processed * 1_000 / ended),
+            reconciled: figures.get(RECONCILED),
             processing_time: ProcessingTimes::of(figures),
             last_received_at: None,
         }

@@ -12,6 +12,7 @@ mod metrics;
 mod openapi;
 mod operators;
 mod pauses;
+mod reconciliations;
 mod records;
 mod replays;
 mod statistics;
@@ -36,6 +37,7 @@ use utoipa::ToSchema;
 use crate::backlog::{Backlog, Waiting};
 use crate::configuration::{Configurator, Unconfigured};
 use crate::process::UNKNOWN_PROVIDER;
+use crate::reconcile::ReconcileRoster;
 use crate::replay::{ReplayError, Replays};
 use crate::routing::Routing;
 use crate::subscriptions::Keeper;
@@ -50,6 +52,7 @@ pub use openapi::document as openapi;
 pub use operators::Operators;
 use operators::Who;
 pub use pauses::Paused;
+pub use reconciliations::{ReconciliationAsked, ReconciliationPage, ReconciliationView};
 pub use records::{HistoryEntry, RecordView};
 pub use replays::{PlanView, ReplayList, ReplayRequest, ReplayView};
 pub use statistics::{
@@ -229,6 +232,8 @@ pub struct Console {
     pub watch: Arc<Watch>,
     /// Whose tokens are refreshed.
     pub tokens: Arc<TokenRoster>,
+    /// Who is reconciled.
+    pub reconciled: Arc<ReconcileRoster>,
 }
 
 impl Console {
@@ -266,6 +271,7 @@ impl Console {
             Room::Deliveries => self.deliveries_route(&who, request, &segments, &query).await,
             Room::Logs => self.logs_route(&who, request, &query).await,
             Room::Pauses => self.pauses_route(&who, request, &segments, &query).await,
+            Room::Reconciliations => self.reconciliations_route(&who, request, &segments, &query).await,
             Room::Replays => self.replays_route(&who, request, &segments, &query).await,
             Room::Statistics => self.statistics_route(&who, request, &segments, &query).await,
             Room::Subscriptions => self.subscriptions_route(&who, request, &segments, &query).await,
@@ -335,6 +341,7 @@ enum Room {
     Deliveries,
     Logs,
     Pauses,
+    Reconciliations,
     Replays,
     Statistics,
     Subscriptions,
@@ -346,6 +353,7 @@ impl Room {
     fn of(segments: &[&str]) -> Option<Self> {
         match segments {
             _ if configuration::is_route(segments) => Some(Self::Configuration),
+            _ if reconciliations::is_route(segments) => Some(Self::Reconciliations),
             _ if connections::is_route(segments) => Some(Self::Connections),
             _ if logs::is_route(segments) => Some(Self::Logs),
             _ if pauses::is_route(segments) => Some(Self::Pauses),

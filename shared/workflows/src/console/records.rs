@@ -82,6 +82,8 @@ pub struct HistoryEntry {
     /// That event's type.
     #[serde(rename = "type")]
     pub kind: String,
+    /// Whether no webhook brought it, and it was fetched from the provider.
+    pub reconciled: bool,
     /// Whether it was the newest when it came.
     pub was_newest: bool,
 }
@@ -96,11 +98,13 @@ fn amount(money: Money) -> Amount {
 }
 
 fn entry(seen: &Seen) -> HistoryEntry {
+    let (kind, reconciled) = seen.told();
     HistoryEntry {
         status: seen.status.name(),
         at: seen.at.to_string(),
         event: format!("evt_{}", seen.event),
-        kind: seen.kind.clone(),
+        kind: kind.to_owned(),
+        reconciled,
         was_newest: seen.effect == tillwatch_domain::Effect::Applied,
     }
 }

@@ -253,7 +253,7 @@ impl Console {
 
     async fn statistics(&self, who: &Who, query: &Query) -> Result<Statistics, Problem> {
         query.only(&["provider", "business", "location", "connection", "hours", "limit"])?;
-        let provider = query.get("provider").map(known).transpose()?.map(tillwatch_providers::Provider::name);
+        let provider = query.get("provider").map(known).transpose()?.map(|provider| provider.name());
         let hours = query.number("hours", 24, 30 * 24)?;
         let limit = usize::try_from(query.number("limit", 100, 500)?).unwrap_or(100);
         let now_ms = self.clock.now().as_millisecond();
@@ -291,7 +291,7 @@ impl Console {
     }
 
     async fn objectives(&self, query: &Query) -> Result<ObjectivesView, Problem> {
-        let provider = query.get("provider").map(known).transpose()?.map(tillwatch_providers::Provider::name);
+        let provider = query.get("provider").map(known).transpose()?.map(|provider| provider.name());
         let (_, objectives) = self.watch.roster.tallies.concluded().await?;
         let providers = objectives.providers();
         let views = Objective::ALL.into_iter().map(|objective| {

@@ -94,10 +94,12 @@ pub(super) fn is_route(segments: &[&str]) -> bool {
 }
 
 impl Console {
-    /// Has what hangs on a connection that was made or changed looked after: its checks, and its token.
+    /// Has what hangs on a connection that was made or changed looked after: its checks, its token, and whether all of its
+    /// webhooks come.
     pub(super) async fn look_after(&self, connection: &Connection) -> Result<(), Problem> {
         self.watch.roster.enrol(connection).await?;
-        Ok(self.tokens.enrol(connection).await?)
+        self.tokens.enrol(connection).await?;
+        Ok(self.reconciled.enrol(connection).await?)
     }
 
     pub(super) async fn tokens_route(

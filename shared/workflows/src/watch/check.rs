@@ -225,7 +225,7 @@ fn leads_far(way: Way, of: &Subject<'_>) -> bool {
 
 /// The next moment that is this connection's own: each has one in every interval, so that what was made together is not
 /// checked together. After half an interval at least, and one and a half at most.
-fn regular(id: &str, now: Timestamp, every: Duration) -> i64 {
+pub(crate) fn regular(id: &str, now: Timestamp, every: Duration) -> i64 {
     let every = i64::try_from(every.as_millis()).unwrap_or(i64::MAX).max(1);
     let earliest = now.as_millisecond() + every / 2;
     let own = i64::from(spread(id)) * 1_000 % every;

@@ -30,10 +30,12 @@ use tokio::sync::Mutex;
 use crate::agenda::{Agenda, AgendaError};
 use crate::configuration::Unconfigured;
 use crate::credentials::Credentials;
+use crate::reconcile::ReconcileError;
 use crate::tally::TallyStore;
 use crate::tokens::TokensError;
 
 pub use check::Checked;
+pub(crate) use check::regular;
 pub use doing::{Doing, ToldOfToken};
 pub use reach::{REFERENCES, Reach};
 pub use survey::{Row, Survey, Surveys};
@@ -56,6 +58,9 @@ pub enum WatchError {
     /// The tokens' side of it.
     #[error(transparent)]
     Tokens(#[from] TokensError),
+    /// The reconciliations' side of it.
+    #[error(transparent)]
+    Reconcile(#[from] ReconcileError),
     /// Where surveys are kept.
     #[error(transparent)]
     Payloads(#[from] PayloadError),

@@ -222,7 +222,7 @@ fn is_worse(found: Option<Trouble>, known: Option<Trouble>) -> bool {
 }
 
 /// What it means for a connection that there was no answer.
-fn trouble(error: &OutboundError) -> Trouble {
+pub(crate) fn trouble(error: &OutboundError) -> Trouble {
     match error {
         OutboundError::BadUrl | OutboundError::Plain(_) => Trouble::Misconfigured,
         OutboundError::NotPublic(_) => Trouble::AddressNotPublic,

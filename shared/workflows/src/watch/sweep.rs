@@ -5,10 +5,11 @@ use std::time::Duration;
 use tillwatch_domain::{Connection, State};
 use tillwatch_platform::connections::Kind;
 use tillwatch_platform::watched::NEVER_MS;
-use tillwatch_providers::{catalogue, checks, tokens};
+use tillwatch_providers::{catalogue, checks, reconcile, tokens};
 
 use super::{Roster, WatchError};
 use crate::agenda::millis;
+use crate::reconcile::{ReconcileRoster, is_reconciled};
 use crate::tokens::TokenRoster;
 
 /// What is due later than its interval says by more than this, or than a provider may ask for, is due by another clock.
@@ -19,13 +20,19 @@ const PAGE: i32 = 200;
 impl Roster {
     /// Has looked after what is configured and was missed: made by an event, or by who ended before it was written down. How
     /// many that were. What is configured no more goes with its next check, and what is not checked goes here.
-    pub async fn sweep(&self, token_roster: &TokenRoster) -> Result<usize, WatchError> {
+    pub async fn sweep(
+        &self,
+        token_roster: &TokenRoster,
+        reconcile_roster: &ReconcileRoster,
+    ) -> Result<usize, WatchError> {
         let (mut watched, mut with_token) =
             (self.agenda.listed().await?, token_roster.agenda.listed().await?);
+        let mut reconciled = reconcile_roster.agenda.listed().await?;
         let mut missed = 0;
         for provider in catalogue::all() {
             let (is_checked, is_refreshed) =
                 (checks::of(provider.name()).is_some(), tokens::of(provider.name()).is_some());
+            let is_listed = reconcile::of(provider.name()).is_some();
             // By a clock that was put back, it is not due for long.
             let longest = self.interval(provider.name()).unwrap_or_default() * 2 + LEEWAY;
             let far_off_ms = millis(self.clock.now(), longest);
@@ -47,6 +54,10 @@ impl Roster {
                     if is_refreshed && is_asleep != Some(connection.state == State::Disabled) {
                         token_roster.enrol(connection).await?;
                     }
+                    let is_asleep = reconciled.remove(&connection.id).map(|due_ms| due_ms == NEVER_MS);
+                    if is_listed && is_asleep != Some(!is_reconciled(connection)) {
+                        reconcile_roster.enrol(connection).await?;
+                    }
                 }
                 let Some(last) = page.last().filter(|_| more) else { break };
                 after.clone_from(&last.id);
@@ -58,6 +69,9 @@ impl Roster {
         }
         for (id, _) in with_token.into_iter().filter(|(_, due_ms)| *due_ms == NEVER_MS) {
             token_roster.agenda.watched.delete(&id).await?;
+        }
+        for (id, _) in reconciled.into_iter().filter(|(_, due_ms)| *due_ms == NEVER_MS) {
+            reconcile_roster.agenda.watched.delete(&id).await?;
         }
         Ok(missed)
     }

@@ -7,6 +7,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 
 mod connections;
 mod operating;
+mod reconciliations;
 mod statistics;
 mod subscriptions;
 mod tokens;
@@ -104,6 +105,7 @@ pub fn document() -> &'static str {
         let mut document = Document::openapi();
         document.merge(connections::Document::openapi());
         document.merge(operating::Document::openapi());
+        document.merge(reconciliations::Document::openapi());
         document.merge(statistics::Document::openapi());
         document.merge(subscriptions::Document::openapi());
         document.merge(tokens::Document::openapi());
