@@ -7,6 +7,7 @@ mod watch {
     mod answers;
     mod interrupted;
     mod place;
+    mod reconnect;
     mod scenarios;
     mod schedule;
     mod tokens;

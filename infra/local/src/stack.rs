@@ -35,6 +35,7 @@ use tillwatch_workflows::envelope::Message;
 use tillwatch_workflows::own_settings::OwnSettings;
 use tillwatch_workflows::process::Processor;
 use tillwatch_workflows::receive::{Answer, Arrival, Receiver};
+use tillwatch_workflows::reconnect::Reconnect;
 use tillwatch_workflows::replay::{Receivers, Replays};
 use tillwatch_workflows::routing::Routing;
 use tillwatch_workflows::signing::SettingsCache;
@@ -239,6 +240,11 @@ impl Stack {
             subscriptions: Arc::clone(&keeper),
             watch: Arc::clone(&watch),
             tokens: Arc::clone(&refresher.roster),
+            reconnect: Arc::new(Reconnect {
+                refresher: Arc::clone(&refresher),
+                roster: Arc::clone(&watch.roster),
+                public_url: ports.public_url.clone(),
+            }),
             routing: Some(Arc::clone(&routing)),
         };
         Self {

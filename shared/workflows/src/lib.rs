@@ -11,6 +11,7 @@ pub mod own_settings;
 pub mod payload;
 pub mod process;
 pub mod receive;
+pub mod reconnect;
 pub mod replay;
 pub mod rollup;
 pub mod routing;

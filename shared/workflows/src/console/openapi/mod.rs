@@ -7,6 +7,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 
 mod connections;
 mod operating;
+mod reconnect;
 mod subscriptions;
 mod tokens;
 mod watch;
@@ -103,6 +104,7 @@ pub fn document() -> &'static str {
         let mut document = Document::openapi();
         document.merge(connections::Document::openapi());
         document.merge(operating::Document::openapi());
+        document.merge(reconnect::Document::openapi());
         document.merge(subscriptions::Document::openapi());
         document.merge(tokens::Document::openapi());
         document.merge(watch::Document::openapi());
