@@ -16,7 +16,9 @@ use tillwatch_platform::table::PayloadAt;
 use tillwatch_providers::request::{METHOD, QUERY, SUFFIX};
 use tillwatch_providers::{ALL, Headers, OpenSecret, Provider, Settings};
 use tillwatch_tests::connected::connection;
+use tillwatch_tests::identity::{APPLICATION_SECRET, Browser, Signing};
 use tillwatch_tests::sender::{Sent, provider, signed};
+use tillwatch_tests::server::one;
 use tillwatch_tests::world::{TOKEN, World};
 use tillwatch_workflows::envelope::Message;
 use tillwatch_workflows::payload;
@@ -77,6 +79,10 @@ impl Secrets {
             .map(|(provider, of)| secret(&format!("{}-{of}", provider.name())))
             .collect();
         plain.extend([RING.to_owned(), TOKEN.to_owned(), secret("token")]);
+        Self::of(plain)
+    }
+
+    fn of(plain: Vec<String>) -> Self {
         // Any of its alignments in base64 holds two thirds of it.
         let all = plain.into_iter().flat_map(|secret| {
             let at = |skip: usize| BASE64_STANDARD.encode(&secret[skip..secret.len() - 3]);
@@ -346,6 +352,50 @@ async fn no_secret_is_found_in_any_answer_log_line_message_item_payload_or_metri
     assert!(seen.holds("the file", "harbour-odoo") && seen.holds("the file", "k1:"));
     assert!(seen.holds("the log", "could not be taken"), "the log is listened to");
     assert!(seen.holds("the metrics", "\"rejected\"") && seen.holds("the metrics", "google_calendar"));
+}
+
+#[tokio::test]
+async fn no_secret_of_a_sign_in_is_found_in_any_page_log_line_item_or_metric() {
+    LazyLock::force(&LOG);
+    let signing = Signing::refused_at("google_calendar").await;
+    signing.provider.lock().unwrap().prefix = secret("given");
+    let (mut browser, mut seen) = (Browser::default(), Seen::default());
+    let link = signing.link().await;
+    let mut secrets = vec![link.trim_start_matches("/connect/").to_owned(), TOKEN.to_owned()];
+    secrets.extend([secret("given"), APPLICATION_SECRET.to_owned()]);
+    // With another account, then with the right one; and then once more, with what is good no more.
+    let mut back = String::new();
+    for account in ["hill", signing.account()] {
+        let page = signing.open(&mut browser, &link).await;
+        secrets.extend(browser.cookies.values().cloned());
+        let state = one(&Signing::asked(&page), "state").unwrap().to_owned();
+        secrets.push(state.split_once('.').unwrap().1.to_owned());
+        let (path, query) = signing.approve(&page, account);
+        back = format!("{path}?{query}");
+        seen.add("a page", browser.get(&signing.world, &back).await.html);
+        secrets.extend(signing.provider.lock().unwrap().verifier.clone());
+    }
+    for path in [&back, &link, "/connect/x"] {
+        seen.add("a page", browser.get(&signing.world, path).await.html);
+    }
+    signing.minutes(3).await;
+    for path in ["token", "health", "calls"] {
+        let (_, body) = signing.world.ask("GET", &format!("/connections/{}/{path}", signing.id)).await;
+        seen.add("an answer", body.to_string());
+    }
+    seen.add_files(&signing.world);
+    seen.add("the log", LOG.0.lock().unwrap().clone());
+    seen.add("the metrics", signing.world.metrics.lines().join("\n"));
+    assert!(secrets.len() >= 10, "{}", secrets.len());
+    let secrets = Secrets::of(secrets);
+    for (place, bytes) in &seen.0 {
+        secrets.assert_not_in(bytes, place);
+    }
+    // It has looked where there is something, and it went as it was to go.
+    assert!(seen.holds("a page", "is connected again") && seen.holds("a page", "another account"));
+    assert!(seen.holds("the log", "a link to sign in was made"));
+    assert!(seen.holds("the log", "somebody signed in anew"));
+    assert!(seen.holds("the file", "R#harbour-google-calendar"));
 }
 
 #[test]

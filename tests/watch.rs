@@ -10,6 +10,7 @@ mod watch {
     mod place;
     mod reconcile;
     mod reconcile_interrupted;
+    mod reconnect;
     mod scenarios;
     mod schedule;
     mod silence;

@@ -1,6 +1,6 @@
 //! The console function: an operator's HTTP request in, an answer out.
 
-use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST, WWW_AUTHENTICATE};
+use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, COOKIE, HOST, WWW_AUTHENTICATE};
 use lambda_http::{Body, Request, RequestExt as _, Response};
 use tillwatch_workflows::console::{ApiRequest, Console};
 
@@ -15,6 +15,7 @@ pub async fn handle(console: &Console, request: &Request) -> Response<Body> {
             path: request.raw_http_path().to_owned(),
             query: request.uri().query().unwrap_or_default().to_owned(),
             authorization: authorization.map(str::to_owned),
+            cookies: cookies(request),
             body: request.body().to_vec(),
             public_url: host.map(|host| format!("https://{host}")),
         })
@@ -29,5 +30,15 @@ pub async fn handle(console: &Console, request: &Request) -> Response<Body> {
     if answer.status == 401 {
         response = response.header(WWW_AUTHENTICATE, "Bearer");
     }
+    for (name, value) in answer.headers {
+        response = response.header(name, value);
+    }
     response.body(Body::Text(answer.body)).unwrap_or_default()
+}
+
+/// All cookies. API Gateway lists them beside the headers, from where they were put back among them.
+fn cookies(request: &Request) -> Option<String> {
+    let all = request.headers().get_all(COOKIE);
+    let all: Vec<_> = all.iter().filter_map(|value| value.to_str().ok()).collect();
+    (!all.is_empty()).then(|| all.join("; "))
 }

@@ -29,6 +29,7 @@ use tillwatch_workflows::own_settings::OwnSettings;
 use tillwatch_workflows::process::Processor;
 use tillwatch_workflows::receive::Receiver;
 use tillwatch_workflows::reconcile::{self, ReconcileRoster, Reconciler};
+use tillwatch_workflows::reconnect::Reconnect;
 use tillwatch_workflows::replay::{Receivers, Replays};
 use tillwatch_workflows::routing::Routing;
 use tillwatch_workflows::signing::SettingsCache;
@@ -156,6 +157,8 @@ pub fn console() -> Result<(), Error> {
         let configuration = configurator(environment, &config, &secrets).await?;
         // Half of what the function has: its answer must be there in time.
         let outbound = outbound(environment, Duration::from_secs(5))?;
+        let refresher = refresher(environment, &config, configuration.clone(), Arc::clone(&outbound))?;
+        let watch = watch(environment, &config, configuration.clone(), Arc::clone(&outbound))?;
         let console = Console {
             replays: Arc::new(replays(environment, &config).await?),
             table: Table::new(&config, environment.table()?, environment.figures_table()?),
@@ -164,9 +167,14 @@ pub fn console() -> Result<(), Error> {
             payloads,
             clock: Arc::clone(&clock),
             operators: Operators::new(Arc::clone(&secrets), environment.secret()?),
-            watch: Arc::new(watch(environment, &config, configuration.clone(), Arc::clone(&outbound))?),
-            tokens: Arc::new(token_roster(environment, &config)?),
             reconciled: Arc::new(reconcile_roster(environment, &config)?),
+            tokens: Arc::clone(&refresher.roster),
+            reconnect: Arc::new(Reconnect {
+                refresher: Arc::new(refresher),
+                roster: Arc::clone(&watch.roster),
+                public_url: environment.public_url(),
+            }),
+            watch: Arc::new(watch),
             subscriptions: Arc::new(keeper(environment, configuration.clone(), outbound)?),
             configuration,
             routing: None,
@@ -240,20 +248,7 @@ pub fn refreshes() -> Result<(), Error> {
         let secrets: Arc<dyn Secrets> = Arc::new(SecretsManager::new(&config));
         let configuration = configurator(environment, &config, &secrets).await?;
         let outbound = outbound(environment, Limits::default().whole)?;
-        let refresher = Arc::new(Refresher {
-            roster: Arc::new(token_roster(environment, &config)?),
-            credentials: Credentials::new(configuration.clone()),
-            configuration,
-            doing: Watched::new(
-                &config,
-                Of::Health,
-                environment.connections_table()?,
-                environment.figures_table()?,
-            ),
-            outbound,
-            clock: Arc::new(SystemClock),
-            metrics: Arc::new(Metrics::stdout(&environment.stage())),
-        });
+        let refresher = Arc::new(refresher(environment, &config, configuration, outbound)?);
         let refresher = &refresher;
         lambda_runtime::run(service_fn(|event: LambdaEvent<SqsEvent>| async move {
             Ok::<_, Error>(crate::refreshes::handle(refresher, event.payload).await)
@@ -406,6 +401,24 @@ fn backlog(environment: Environment, config: &aws::SdkConfig) -> Result<Backlog,
         events: Arc::new(Sqs::new(config, url)),
         dead_letters: Arc::new(Sqs::new(config, environment.dead_letter_queue_url()?)),
         watcher,
+    })
+}
+
+fn refresher(
+    environment: Environment,
+    config: &aws::SdkConfig,
+    configuration: Configurator,
+    outbound: Arc<Outbound>,
+) -> Result<Refresher, Error> {
+    let (connections, figures) = (environment.connections_table()?, environment.figures_table()?);
+    Ok(Refresher {
+        roster: Arc::new(token_roster(environment, config)?),
+        credentials: Credentials::new(configuration.clone()),
+        configuration,
+        doing: Watched::new(config, Of::Health, connections, figures),
+        outbound,
+        clock: Arc::new(SystemClock),
+        metrics: Arc::new(Metrics::stdout(&environment.stage())),
     })
 }
 

@@ -55,7 +55,8 @@ pub fn one<'a>(form: &'a [(String, String)], name: &str) -> Option<&'a str> {
     form.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
 }
 
-fn pairs(text: &str) -> Vec<(String, String)> {
+/// The pairs of a form or a query.
+pub fn pairs(text: &str) -> Vec<(String, String)> {
     let text = text.replace('+', " ");
     let pair = |pair: &str| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));

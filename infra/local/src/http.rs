@@ -22,7 +22,7 @@ use aws_lambda_events::event::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpR
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, COOKIE, RETRY_AFTER, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{Either, Full};
 use hyper::body::{Body, Frame, Incoming};
@@ -211,6 +211,7 @@ fn event(parts: &http::request::Parts, body: Vec<u8>, peer: SocketAddr) -> ApiGa
     event.raw_path = Some(parts.uri.path().to_owned());
     event.raw_query_string = parts.uri.query().map(str::to_owned);
     event.headers = joined(&parts.headers);
+    event.cookies = cookies(&mut event.headers);
     event.request_context.http.source_ip = Some(peer.ip().to_string());
     event.request_context.http.path = event.raw_path.clone();
     event.request_context.http.method = method;
@@ -230,6 +231,13 @@ fn joined(headers: &HeaderMap) -> HeaderMap {
         }
     }
     joined
+}
+
+/// The cookies, which API Gateway lists beside the headers and not among them.
+fn cookies(headers: &mut HeaderMap) -> Option<Vec<String>> {
+    let all = headers.remove(COOKIE)?;
+    let all = all.to_str().ok()?.split([';', ',']).map(|cookie| cookie.trim().to_owned());
+    Some(all.filter(|cookie| !cookie.is_empty()).collect())
 }
 
 /// A body that is whole, or made piece by piece while it is sent.
@@ -266,5 +274,10 @@ fn response(answer: ApiGatewayV2httpResponse) -> Response<Answered> {
     let mut response = Response::new(Either::Left(Full::new(body)));
     *response.status_mut() = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     *response.headers_mut() = answer.headers;
+    for cookie in answer.cookies {
+        if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+            response.headers_mut().append(SET_COOKIE, cookie);
+        }
+    }
     response
 }

@@ -39,6 +39,7 @@ use tillwatch_workflows::own_settings::OwnSettings;
 use tillwatch_workflows::process::Processor;
 use tillwatch_workflows::receive::{Answer, Arrival, Receiver};
 use tillwatch_workflows::reconcile::{ReconcileRoster, Reconciler};
+use tillwatch_workflows::reconnect::Reconnect;
 use tillwatch_workflows::replay::{Receivers, Replays};
 use tillwatch_workflows::routing::Routing;
 use tillwatch_workflows::signing::SettingsCache;
@@ -245,14 +246,7 @@ impl Stack {
             allow_plain: ports.outbound.allow_private,
         });
         let backlog = Backlog { events: events.clone(), dead_letters: dead_letters.clone(), watcher: None };
-        let tallies = Tallies {
-            table: table.clone(),
-            store: Arc::clone(&watch.roster.tallies),
-            roster: Arc::clone(&watch.roster),
-            tokens: Arc::clone(&refresher.roster),
-            backlog: backlog.clone(),
-            clock: ports.clock.clone(),
-        };
+        let tallies = tallies(&ports, &table, &backlog, &watch, &refresher);
         let console = Console {
             replays: replays.clone(),
             table: table.clone(),
@@ -266,6 +260,11 @@ impl Stack {
             watch: Arc::clone(&watch),
             tokens: Arc::clone(&refresher.roster),
             reconciled: Arc::clone(&reconciler.roster),
+            reconnect: Arc::new(Reconnect {
+                refresher: Arc::clone(&refresher),
+                roster: Arc::clone(&watch.roster),
+                public_url: ports.public_url.clone(),
+            }),
             routing: Some(Arc::clone(&routing)),
         };
         Self {
@@ -546,6 +545,18 @@ fn reconciler(
         payloads: ports.payloads.clone(),
         clock: ports.clock.clone(),
         metrics: ports.metrics.clone(),
+    }
+}
+
+/// What tallies webhooks.
+fn tallies(ports: &Ports, table: &Table, backlog: &Backlog, watch: &Watch, refresher: &Refresher) -> Tallies {
+    Tallies {
+        table: table.clone(),
+        store: Arc::clone(&watch.roster.tallies),
+        roster: Arc::clone(&watch.roster),
+        tokens: Arc::clone(&refresher.roster),
+        backlog: backlog.clone(),
+        clock: ports.clock.clone(),
     }
 }
 

@@ -105,6 +105,9 @@ struct Lease {
     owner: String,
     /// Until when nobody else may, Unix milliseconds.
     until_ms: i64,
+    /// Whether a person signs in anew, and nothing of what there is will be used.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    signs_in: bool,
 }
 
 /// A token, as it is kept beside its sealed secrets. Times are Unix milliseconds.
@@ -212,9 +215,7 @@ impl Token {
             if now_ms < lease.until_ms {
                 return Err(NotNow::Busy(lease.until_ms));
             }
-            // Whoever had it has ended between its call and its write, or before both.
-            self.lost = self.lease.take().map(|lease| lease.owner);
-            self.failed(Failure::Lost, None, grant, 0, now_ms);
+            self.end_lost(grant, now_ms);
         }
         if self.standing.needs_a_person() {
             return Err(NotNow::NeedsAPerson);
@@ -222,8 +223,39 @@ impl Token {
         if now_ms < self.not_before_ms && !by_hand {
             return Err(NotNow::TooSoon(self.not_before_ms));
         }
-        self.lease = Some(Lease { owner: owner.to_owned(), until_ms: now_ms + millis(LEASE) });
+        self.take_lease(owner, false, now_ms);
         Ok(())
+    }
+
+    /// Takes the lease for a person who signs in anew, however the token stands: to be written over what was read before the
+    /// code is exchanged. The error: another worker is at it, until then.
+    pub fn begin_sign_in(&mut self, owner: &str, grant: &Grant, now_ms: i64) -> Result<(), i64> {
+        if let Some(lease) = &self.lease {
+            if now_ms < lease.until_ms {
+                return Err(lease.until_ms);
+            }
+            self.end_lost(grant, now_ms);
+        }
+        self.take_lease(owner, true, now_ms);
+        Ok(())
+    }
+
+    /// Gives the lease back of a sign-in of which nothing came: everything is as it was.
+    pub fn end_sign_in(&mut self) {
+        self.lease = None;
+    }
+
+    fn take_lease(&mut self, owner: &str, signs_in: bool, now_ms: i64) {
+        self.lease = Some(Lease { owner: owner.to_owned(), until_ms: now_ms + millis(LEASE), signs_in });
+    }
+
+    /// Whoever had the lease has ended between its call and its write, or before both.
+    fn end_lost(&mut self, grant: &Grant, now_ms: i64) {
+        let Some(lease) = self.lease.take() else { return };
+        self.lost = Some(lease.owner);
+        if !lease.signs_in {
+            self.failed(Failure::Lost, None, grant, 0, now_ms);
+        }
     }
 
     /// Whether this worker has the lease.
@@ -333,6 +365,32 @@ mod tests {
         token.begin("a", &again, true, 0).unwrap();
         token.begin("b", &again, true, millis(LEASE)).unwrap();
         assert!(!token.awaits("a") && token.awaits("b"));
+    }
+
+    #[test]
+    fn a_person_may_sign_in_anew_however_it_stands_and_alone() {
+        let mut token = hour();
+        fails(&mut token, Failure::Lost, &ROTATING, 0);
+        assert_eq!(token.standing, Standing::Ambiguous);
+        let before = token.clone();
+        token.begin_sign_in("s", &ROTATING, 1).unwrap();
+        assert!(token.is_leased_by("s"));
+        assert_eq!(token.begin("w", &ROTATING, true, 2), Err(NotNow::Busy(1 + MINUTE_MS)));
+        assert_eq!(token.begin_sign_in("t", &ROTATING, 2), Err(1 + MINUTE_MS));
+        token.end_sign_in();
+        assert_eq!(token, before);
+    }
+
+    #[test]
+    fn a_sign_in_that_ended_on_its_way_leaves_the_token_as_good_as_it_was() {
+        let mut token = hour();
+        token.begin_sign_in("s", &ROTATING, 0).unwrap();
+        assert!(token.awaits("s"));
+        token.begin("w", &ROTATING, true, MINUTE_MS).unwrap();
+        assert_eq!((token.standing, token.failures, token.awaits("s")), (Standing::Active, 0, false));
+        // While a refresh that ended on its way is in doubt for a sign-in too.
+        assert_eq!(token.begin_sign_in("s", &ROTATING, 2 * MINUTE_MS), Ok(()));
+        assert_eq!(token.standing, Standing::Ambiguous);
     }
 
     #[test]

@@ -8,6 +8,8 @@
 //! | what events find | `A#<provider>#<account>`, `A#<provider>#@<connection>` | `<connection>` | the connection's state, role, place, and whether it names accounts (`na`) |
 //! | what webhook functions read | `W#<provider>#c#<connection>`, `W#<provider>#a#<account>` | `<connection>` | its sealed webhook secrets `s`; of its own also which writing `n` it is, and `pd` while that is unfinished |
 //! | sealed tokens `s` | `S#<connection>` | `S` | how their refreshing stands `tk`, which writing it is `n` |
+//! | a link to sign in anew `d`, its revision `rv` | `R#<connection>` | `D` | until `x` |
+//! | whose `cn` a link is | `O#<digest of its secret>` | `O` | until `x` |
 //! | a provider's pause | `P#<provider>` | `P` | |
 //! | what becomes of unknown accounts | `M` | `M` | |
 //! | what a key ring sealed first | `M#rings` | `<ring>` | |
@@ -16,6 +18,7 @@
 //! documents. What is derived from a connection's document is written before it, so that a process that ends in between
 //! leaves a document that is still to be applied.
 
+mod links;
 mod sealed;
 
 use std::collections::BTreeSet;

@@ -36,6 +36,11 @@ impl Form {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
     }
 
+    /// The names, as often as they came.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+
     /// The values of that name, as often as they came.
     pub(crate) fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())

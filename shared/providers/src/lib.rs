@@ -19,6 +19,7 @@ mod hmac;
 pub mod json;
 pub mod loyverse;
 pub mod meta;
+pub mod oauth;
 pub mod odoo;
 pub mod petpooja;
 pub mod reconcile;

@@ -13,6 +13,7 @@ pub mod payload;
 pub mod process;
 pub mod receive;
 pub mod reconcile;
+pub mod reconnect;
 pub mod replay;
 pub mod rollup;
 pub mod routing;

@@ -198,6 +198,11 @@ impl Api {
         self.answer(request.header(CONTENT_TYPE, "application/json").body(json.to_vec())).await
     }
 
+    /// Takes away what is there.
+    pub(super) async fn delete<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, ApiError> {
+        self.ask(Method::DELETE, self.at(path)).await
+    }
+
     /// Asks for what the API named by a path of its own.
     pub(super) async fn follow<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
         let url = format!("{}{path}", shown(&self.url));

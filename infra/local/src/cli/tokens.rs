@@ -1,4 +1,4 @@
-//! `tillwatch tokens`: how connections' tokens stand, and having them refreshed.
+//! `tillwatch tokens`: how connections' tokens stand, having them refreshed, and links by which somebody signs in anew.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use super::table::{Cell, Table};
 /// What to do with tokens.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  tillwatch tokens list\n  tillwatch tokens refresh harbour-loyverse\n  \
-                        tillwatch tokens refresh --provider square")]
+                        tillwatch tokens refresh --provider square\n  tillwatch tokens connect harbour-loyverse --hours 72")]
 pub struct TokensArgs {
     #[command(subcommand)]
     action: Action,
@@ -29,6 +29,8 @@ enum Action {
     List(ListArgs),
     /// Have them refreshed now, and wait until they are
     Refresh(RefreshArgs),
+    /// Make a link by which somebody signs in at the provider anew, for whoever has the account there
+    Connect(ConnectArgs),
 }
 
 #[derive(Debug, Args)]
@@ -67,6 +69,23 @@ struct RefreshArgs {
     stack: StackArgs,
 }
 
+#[derive(Debug, Args)]
+struct ConnectArgs {
+    /// Of this connection
+    connection: String,
+    /// For how many hours the link holds: up to 168
+    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u8).range(1..=168), conflicts_with = "revoke")]
+    hours: u8,
+    /// Take its link back instead
+    #[arg(long)]
+    revoke: bool,
+    /// As the API gives it
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    stack: StackArgs,
+}
+
 /// How long is waited for refreshes that were asked for.
 const PATIENCE: Duration = Duration::from_mins(5);
 /// As many as a list gives at once.
@@ -76,7 +95,35 @@ pub(super) async fn run(args: &TokensArgs) -> Result<ExitCode, Error> {
     match &args.action {
         Action::List(args) => list(args).await,
         Action::Refresh(args) => refresh(args).await,
+        Action::Connect(args) => connect(args).await,
     }
+}
+
+async fn connect(args: &ConnectArgs) -> Result<ExitCode, Error> {
+    let (api, path) = (Api::new(&args.stack)?, ["connections", &args.connection, "reconnect"]);
+    if args.revoke {
+        let revoked: Value = api.delete(&path).await?;
+        if args.json {
+            output::line(&revoked)?;
+        } else if revoked["revoked"] == true {
+            output::line("the link holds no more")?;
+        } else {
+            output::line("there was no link that held")?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let made: Value = api.post(&path, &[], json!({"hours": args.hours}).to_string().as_bytes()).await?;
+    if args.json {
+        output::line(&made)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let text = |name: &str| printable(made[name].as_str().unwrap_or_default()).into_owned();
+    output::line(text("url"))?;
+    output::note(format_args!(
+        "for whoever has the account at the provider; it holds until {}, or until somebody has signed in by it",
+        text("expires_at")
+    ));
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn list(args: &ListArgs) -> Result<ExitCode, Error> {
@@ -153,7 +200,8 @@ fn table(tokens: &[Value]) -> Result<(), Error> {
             output::line(format_args!("  {}", printable(advice)))?;
         }
         if token["needs_a_person"] == true {
-            output::line("  sign in at the provider anew, and give the connection the new tokens")?;
+            let id = printable(token["connection"].as_str().unwrap_or_default());
+            output::line(format_args!("  somebody must sign in anew: tillwatch tokens connect {id}"))?;
         }
     }
     Ok(())

@@ -317,3 +317,19 @@ async fn a_function_that_panics_is_answered_for_and_its_connection_goes_on() {
         assert_eq!(sender.hears().await.status, 500);
     }
 }
+
+#[test]
+fn cookies_go_beside_the_headers_as_api_gateway_has_them() {
+    let request =
+        http::Request::builder().uri("/connect/x").header("cookie", "a=1; b=2;").header("host", "h");
+    let (parts, ()) = request.body(()).unwrap().into_parts();
+    let event = event(&parts, Vec::new(), "127.0.0.1:9".parse().unwrap());
+    assert_eq!(event.cookies, Some(vec!["a=1".to_owned(), "b=2".to_owned()]));
+    assert!(!event.headers.contains_key("cookie") && event.headers.contains_key("host"));
+    let mut answer = ApiGatewayV2httpResponse::default();
+    answer.status_code = 302;
+    answer.cookies = vec!["a=1; Path=/".to_owned(), "b=2".to_owned()];
+    let response = response(answer);
+    let set: Vec<_> = response.headers().get_all("set-cookie").iter().collect();
+    assert_eq!(set, ["a=1; Path=/", "b=2"]);
+}

@@ -9,7 +9,7 @@ use aws_lambda_events::encodings::Body;
 use aws_lambda_events::event::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, SET_COOKIE};
 use lambda_http::RequestExt as _;
 use tillwatch_functions::webhook::{HttpContext, RequestContext, WebhookAnswer, WebhookEvent};
 use tillwatch_workflows::console::Problem;
@@ -41,6 +41,10 @@ pub(super) fn to_console(event: ApiGatewayV2httpRequest) -> Option<lambda_http::
     let mut request = http::Request::builder().method(event.request_context.http.method).uri(uri);
     if let Some(authorization) = event.headers.get(AUTHORIZATION) {
         request = request.header(AUTHORIZATION, authorization);
+    }
+    if let Some(cookies) = event.cookies.filter(|cookies| !cookies.is_empty()) {
+        // As `lambda_http` puts them back among the headers.
+        request = request.header(COOKIE, cookies.join("; "));
     }
     let body = match event.body {
         Some(text) if event.is_base64_encoded => Body::Binary(BASE64_STANDARD.decode(text).ok()?),
@@ -97,6 +101,10 @@ pub(super) fn answer(response: http::Response<Body>) -> ApiGatewayV2httpResponse
     let mut answer = ApiGatewayV2httpResponse::default();
     answer.status_code = i64::from(parts.status.as_u16());
     answer.headers = parts.headers;
+    // API Gateway takes cookies beside the headers, one by one.
+    let cookies = answer.headers.get_all(SET_COOKIE).iter().filter_map(|cookie| cookie.to_str().ok());
+    answer.cookies = cookies.map(str::to_owned).collect();
+    answer.headers.remove(SET_COOKIE);
     answer.body = Some(body);
     answer
 }

@@ -171,6 +171,14 @@ pub enum Way {
 }
 
 impl Way {
+    /// By which calls; none, if it is by none.
+    pub fn by_calls(self) -> Option<&'static dyn Checks> {
+        match self {
+            Self::Calls(checks) => Some(checks),
+            Self::Mail => None,
+        }
+    }
+
     /// See [`Checks::seldom`].
     pub fn seldom(self) -> u32 {
         match self {

@@ -11,6 +11,7 @@
 //! - Google tries again only after 500, 502, 503 and 504. Whatever else it hears is the end of that notification.
 
 pub(crate) mod check;
+pub(crate) mod connect;
 mod parse;
 mod sample;
 pub(crate) mod subscriptions;

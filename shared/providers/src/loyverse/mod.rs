@@ -17,6 +17,7 @@
 //! - UNVERIFIED is a name `receipts.create`, which others have met: it is read as `receipts.update` is.
 
 pub(crate) mod check;
+pub(crate) mod connect;
 mod parse;
 pub(crate) mod reconcile;
 mod sample;

@@ -19,6 +19,7 @@
 
 mod ads;
 pub(crate) mod check;
+pub(crate) mod connect;
 mod handshake;
 mod parse;
 mod sample;

@@ -14,6 +14,7 @@
 //! - Ids exceed 2^53, amounts are decimal text in the currency beside them, and slashes in the body are escaped.
 
 pub(crate) mod check;
+pub(crate) mod connect;
 mod headers;
 mod parse;
 pub(crate) mod reconcile;

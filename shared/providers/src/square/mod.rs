@@ -8,6 +8,7 @@
 //! - No time is signed: replays are caught by the event's id alone.
 
 pub(crate) mod check;
+pub(crate) mod connect;
 mod parse;
 pub(crate) mod reconcile;
 mod sample;

@@ -20,6 +20,7 @@
 //! - After three days without a 2xx Zettle deletes the subscription.
 
 pub(crate) mod check;
+pub(crate) mod connect;
 mod envelope;
 mod parse;
 pub(crate) mod reconcile;

@@ -85,6 +85,16 @@ impl OpenedTokens {
         }
     }
 
+    /// Takes over tokens that a provider gave to somebody who signed in anew: what they are refreshed with is theirs alone.
+    pub fn sign_in(&mut self, fresh: Tokens) {
+        if !fresh.contains_key(REFRESH)
+            && let Some(before) = self.tokens.remove(REFRESH)
+        {
+            self.said.entry(REFRESH.to_owned()).or_insert_with(|| digest(before.expose_secret()).into());
+        }
+        self.refresh(fresh);
+    }
+
     /// As they are sealed.
     pub(super) fn sealed(&self) -> Option<&str> {
         self.kept.sealed.as_deref()
@@ -196,5 +206,18 @@ mod tests {
         tokens.say(&new);
         assert_eq!(tokens.new_of(&new), said(&[]));
         assert_eq!(tokens.new_of(&said(&[("refresh_token", "r0")])), said(&[("refresh_token", "r0")]));
+    }
+
+    #[test]
+    fn who_signs_in_anew_leaves_nothing_of_the_old_tokens_and_the_file_that_says_them_puts_none_back() {
+        let old = said(&[("access_token", "a0"), ("refresh_token", "r0"), ("api_key", "k")]);
+        let mut tokens = OpenedTokens::default();
+        tokens.say(&old);
+        tokens.sign_in([(ACCESS.to_owned(), SecretString::from("a1"))].into());
+        assert_eq!(tokens.tokens.keys().collect::<Vec<_>>(), ["access_token", "api_key"]);
+        assert_eq!(tokens.new_of(&old), said(&[]));
+        tokens.sign_in([(REFRESH.to_owned(), SecretString::from("r2"))].into());
+        assert_eq!(tokens.new_of(&old), said(&[]));
+        assert_eq!(tokens.tokens[REFRESH].expose_secret(), "r2");
     }
 }

@@ -4,6 +4,7 @@
 //! the source of its OpenAPI document.
 
 mod configuration;
+mod connect;
 mod connections;
 mod deliveries;
 mod health;
@@ -13,6 +14,7 @@ mod openapi;
 mod operators;
 mod pauses;
 mod reconciliations;
+mod reconnect;
 mod records;
 mod replays;
 mod statistics;
@@ -38,6 +40,7 @@ use crate::backlog::{Backlog, Waiting};
 use crate::configuration::{Configurator, Unconfigured};
 use crate::process::UNKNOWN_PROVIDER;
 use crate::reconcile::ReconcileRoster;
+use crate::reconnect::Reconnect;
 use crate::replay::{ReplayError, Replays};
 use crate::routing::Routing;
 use crate::subscriptions::Keeper;
@@ -53,6 +56,7 @@ pub use operators::Operators;
 use operators::Who;
 pub use pauses::Paused;
 pub use reconciliations::{ReconciliationAsked, ReconciliationPage, ReconciliationView};
+pub use reconnect::{LinkMade, LinkRevoked};
 pub use records::{HistoryEntry, RecordView};
 pub use replays::{PlanView, ReplayList, ReplayRequest, ReplayView};
 pub use statistics::{
@@ -77,6 +81,8 @@ pub struct ApiRequest {
     pub query: String,
     /// The `Authorization` header.
     pub authorization: Option<String>,
+    /// The `Cookie` header, several joined by semicolons.
+    pub cookies: Option<String>,
     /// The body.
     pub body: Vec<u8>,
     /// The API's own address, as it was asked at; none, where that says nothing of how providers reach it.
@@ -91,12 +97,14 @@ const MAX_BODY: usize = 1024 * 1024;
 pub struct ApiAnswer {
     /// The HTTP status.
     pub status: u16,
-    /// `application/json`, or `application/problem+json` for an error.
+    /// `application/json`, `application/problem+json` for an error, or a page's.
     pub content_type: &'static str,
-    /// JSON.
+    /// JSON, or a page.
     pub body: String,
     /// The methods that the path takes, for a 405.
     pub allow: Option<&'static str>,
+    /// Other headers, names in lower case.
+    pub headers: Vec<(&'static str, String)>,
 }
 
 /// An error as RFC 9457 describes it.
@@ -184,13 +192,14 @@ impl From<Problem> for ApiAnswer {
             content_type: "application/problem+json",
             body: serde_json::to_string(&problem).unwrap_or_default(),
             allow: problem.allow,
+            headers: Vec::new(),
         }
     }
 }
 
 fn json<T: Serialize>(status: u16, value: &T) -> ApiAnswer {
     let body = serde_json::to_string(value).unwrap_or_default();
-    ApiAnswer { status, content_type: "application/json", body, allow: None }
+    ApiAnswer { status, content_type: "application/json", body, allow: None, headers: Vec::new() }
 }
 
 /// What waits on the queues.
@@ -234,6 +243,8 @@ pub struct Console {
     pub tokens: Arc<TokenRoster>,
     /// Who is reconciled.
     pub reconciled: Arc<ReconcileRoster>,
+    /// Links by which somebody signs in anew.
+    pub reconnect: Arc<Reconnect>,
 }
 
 impl Console {
@@ -255,12 +266,24 @@ impl Console {
                 content_type: "application/json",
                 body: openapi::document().to_owned(),
                 allow: None,
+                headers: Vec::new(),
             });
         }
         if segments == ["metrics"] {
             only(request, "GET")?;
             let body = self.exposition(request.authorization.as_deref()).await?.collect();
-            return Ok(ApiAnswer { status: 200, content_type: Exposition::TYPE, body, allow: None });
+            return Ok(ApiAnswer {
+                status: 200,
+                content_type: Exposition::TYPE,
+                body,
+                allow: None,
+                headers: Vec::new(),
+            });
+        }
+        if connect::is_route(&segments) {
+            only(request, "GET")?;
+            // Whoever comes here has no token, and is told in a page.
+            return Ok(self.connect_route(request, &segments).await);
         }
         let room = Room::of(&segments).ok_or_else(|| no_path(request, &segments))?;
         let who = self.operators.admit(request.authorization.as_deref(), self.clock.now()).await?;
@@ -272,6 +295,7 @@ impl Console {
             Room::Logs => self.logs_route(&who, request, &query).await,
             Room::Pauses => self.pauses_route(&who, request, &segments, &query).await,
             Room::Reconciliations => self.reconciliations_route(&who, request, &segments, &query).await,
+            Room::Reconnect => self.reconnect_route(&who, request, &segments, &query).await,
             Room::Replays => self.replays_route(&who, request, &segments, &query).await,
             Room::Statistics => self.statistics_route(&who, request, &segments, &query).await,
             Room::Subscriptions => self.subscriptions_route(&who, request, &segments, &query).await,
@@ -342,6 +366,7 @@ enum Room {
     Logs,
     Pauses,
     Reconciliations,
+    Reconnect,
     Replays,
     Statistics,
     Subscriptions,
@@ -357,6 +382,7 @@ impl Room {
             _ if connections::is_route(segments) => Some(Self::Connections),
             _ if logs::is_route(segments) => Some(Self::Logs),
             _ if pauses::is_route(segments) => Some(Self::Pauses),
+            _ if reconnect::is_route(segments) => Some(Self::Reconnect),
             _ if replays::is_route(segments) => Some(Self::Replays),
             _ if statistics::is_route(segments) => Some(Self::Statistics),
             _ if subscriptions::is_route(segments) => Some(Self::Subscriptions),

@@ -13,6 +13,8 @@ use tillwatch_platform::secrets::Secrets;
 use tokio::sync::Mutex;
 
 use super::Problem;
+use crate::reconnect::By;
+use crate::tokens::fingerprint;
 
 /// Whose token it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +97,30 @@ impl Operators {
             }
         }
         admitted.ok_or_else(|| refused("The token is not one of the operators' or of a business's."))
+    }
+
+    /// Who had a link made: whose token it was, and which.
+    pub(super) fn by(who: &Who, authorization: Option<&str>) -> By {
+        let token =
+            authorization.and_then(|value| value.split_once(' ')).map_or("", |(_, token)| token.trim());
+        let business = match who {
+            Who::Operator => None,
+            Who::Business(id) => Some(id.clone()),
+        };
+        By { business, mark: fingerprint(token) }
+    }
+
+    /// Whether that token is still one, and the same's: a link holds no longer than whoever had it made may do so.
+    pub(super) async fn stands(&self, by: &By, now: Timestamp) -> Result<bool, Problem> {
+        let is_it = |(who, digest): &(Who, [u8; 32])| {
+            let is_theirs = match (who, &by.business) {
+                (Who::Operator, None) => true,
+                (Who::Business(id), Some(business)) => id == business,
+                _ => false,
+            };
+            is_theirs && hex::encode(&digest[..4]) == by.mark
+        };
+        Ok(self.tokens(now).await?.iter().any(is_it))
     }
 
     async fn tokens(&self, now: Timestamp) -> Result<Vec<(Who, [u8; 32])>, Problem> {

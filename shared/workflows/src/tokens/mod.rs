@@ -6,6 +6,7 @@
 
 mod recovery;
 mod refresh;
+mod sign_in;
 mod standing;
 
 use std::sync::Arc;
@@ -24,6 +25,8 @@ use crate::credentials::Credentials;
 
 pub use recovery::Recovery;
 pub use refresh::Refreshed;
+pub use sign_in::SignedIn;
+pub(crate) use sign_in::fingerprint;
 pub use standing::TokenStanding;
 
 /// The first look at a token comes when its first check has told of it, and within this of one another.

@@ -23,6 +23,9 @@ pub struct Recovery {
     state: Token,
     /// Who had the lease.
     owner: String,
+    /// Whether somebody signed in anew, so that nothing of the old ones stays.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    signed_in: bool,
 }
 
 impl Recovery {
@@ -38,13 +41,14 @@ impl Refresher {
         &self,
         id: &str,
         tokens: &OpenedTokens,
-        owner: &str,
+        (owner, signed_in): (&str, bool),
     ) -> Result<(), TokensError> {
         let recovery = Recovery {
             recover: id.to_owned(),
             sealed: self.configuration.seal_tokens(id, tokens, self.clock.now()).await?,
             state: tokens.state.clone().unwrap_or_default(),
             owner: owner.to_owned(),
+            signed_in,
         };
         let body = serde_json::to_string(&recovery).unwrap_or_default();
         let message = Outgoing { body, group: "recovery".to_owned(), delay: Duration::ZERO };
@@ -61,7 +65,11 @@ impl Refresher {
             return Ok(());
         }
         let kept = self.configuration.open_tokens(id, &recovery.sealed, now).await?;
-        tokens.refresh(kept.refreshed());
+        if recovery.signed_in {
+            tokens.sign_in(kept.refreshed());
+        } else {
+            tokens.refresh(kept.refreshed());
+        }
         tokens.state = Some(recovery.state.clone());
         match self.configuration.put_tokens(id, &tokens, now).await {
             Ok(_) => {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret as _;
 use tillwatch_domain::Connection;
 use tillwatch_domain::health::Trouble;
@@ -13,6 +13,7 @@ use tillwatch_platform::metrics::Metric;
 use tillwatch_platform::outbound::OutboundError;
 use tillwatch_platform::vault::VaultError;
 use tillwatch_platform::watched::{NEVER_MS, spread};
+use tillwatch_providers::call::{Call, Response};
 use tillwatch_providers::checks::Subject;
 use tillwatch_providers::tokens::{self, Answered, Fresh, Refresh};
 
@@ -63,6 +64,17 @@ const ATTEMPTS: u32 = 4;
 const BETWEEN: Duration = Duration::from_secs(1);
 /// How long what was asked is kept.
 const LOGGED: Duration = Duration::from_hours(14 * 24);
+
+/// What came of a call, to be kept.
+#[derive(Clone, Copy)]
+pub(super) struct Come<'a> {
+    /// The new tokens; none, if none came.
+    pub(super) fresh: &'a Tokens,
+    /// How their refreshing stands.
+    pub(super) state: &'a Token,
+    /// Whether somebody signed in anew, so that nothing of the old ones stays.
+    pub(super) signed_in: bool,
+}
 
 impl Refresher {
     /// Refreshes a connection's token, if that is due or asked for.
@@ -147,15 +159,7 @@ impl Refresher {
             Ok(response) => module.answered(&of, response, self.clock.now()),
             Err(error) => Answered::Failed { failure: unanswered(error), code: None, retry_after: None },
         };
-        let took = Duration::try_from(self.clock.now().duration_since(asked)).unwrap_or_default();
-        let called = Called {
-            endpoint: call.endpoint.to_owned(),
-            status: answer.as_ref().ok().map(|response| response.status),
-            took_ms: u32::try_from(took.as_millis()).unwrap_or(u32::MAX),
-            trouble: trouble_of(&answered),
-            code: code_of(&answered),
-            error: answer.err().map(|error| error.to_string()),
-        };
+        let called = called(&call, answer.as_ref(), &answered, self.clock.now().duration_since(asked));
         Box::pin(self.ended(&connection, &grant, &leased, (answered, called), &owner)).await
     }
 
@@ -186,7 +190,8 @@ impl Refresher {
             Outcome::Failed { .. } if state.standing.needs_a_person() => Refreshed::NeedsAPerson,
             Outcome::Failed { failure, .. } => Refreshed::Failed(failure),
         };
-        if !self.kept(id, leased, (&fresh_tokens, &state), owner).await? {
+        let given = Come { fresh: &fresh_tokens, state: &state, signed_in: false };
+        if !self.kept(id, leased, given, owner).await? {
             // Somebody has given it other tokens meanwhile: of those this says nothing.
             return Ok(Refreshed::NotNow);
         }
@@ -212,7 +217,12 @@ impl Refresher {
     }
 
     /// Takes the lease. An answer that was lost is asked for again: whoever has the lease must make the call.
-    async fn leased(&self, id: &str, new: &OpenedTokens, owner: &str) -> Result<OpenedTokens, TokensError> {
+    pub(super) async fn leased(
+        &self,
+        id: &str,
+        new: &OpenedTokens,
+        owner: &str,
+    ) -> Result<OpenedTokens, TokensError> {
         let error = match self.configuration.put_tokens(id, new, self.clock.now()).await {
             Ok(leased) => return Ok(leased),
             Err(error) => error,
@@ -229,15 +239,19 @@ impl Refresher {
 
     /// Writes what came of it, over and over within the lease. New tokens go on the queue when the first attempt fails, for
     /// nobody else has them. Whether they are kept, or will be; not, if somebody has given it others meanwhile.
-    async fn kept(
+    pub(super) async fn kept(
         &self,
         id: &str,
         leased: &OpenedTokens,
-        (fresh, state): (&Tokens, &Token),
+        Come { fresh, state, signed_in }: Come<'_>,
         owner: &str,
     ) -> Result<bool, TokensError> {
         let merged = |mut present: OpenedTokens| {
-            present.refresh(fresh.clone());
+            if signed_in {
+                present.sign_in(fresh.clone());
+            } else {
+                present.refresh(fresh.clone());
+            }
             present.state = Some(state.clone());
             present
         };
@@ -267,7 +281,7 @@ impl Refresher {
             tracing::error!(connection = id, error = %failed, "what came of a refresh could not be kept yet");
             last = failed.into();
             if !fresh.is_empty() && !is_on_the_queue {
-                match self.keep_for_later(id, &over, owner).await {
+                match self.keep_for_later(id, &over, (owner, signed_in)).await {
                     Ok(()) => is_on_the_queue = true,
                     Err(error) => tracing::error!(connection = id, %error, "nor put on the queue"),
                 }
@@ -304,7 +318,7 @@ impl Refresher {
     }
 
     /// A token of which nothing is known but what a check was told.
-    async fn first_seen(&self, id: &str, now: Timestamp) -> Result<Token, TokensError> {
+    pub(super) async fn first_seen(&self, id: &str, now: Timestamp) -> Result<Token, TokensError> {
         let doing = self.doing.get::<Doing>(id).await?;
         let told = doing.and_then(|doing| doing.document.token).and_then(|token| token.expires_ms);
         let mut state = Token::obtained(now.as_millisecond(), None, None);
@@ -378,10 +392,36 @@ impl Refresher {
         let watched = &self.roster.agenda.watched;
         Ok(watched.log(id, now.as_millisecond(), &[called], LOGGED).await?)
     }
+
+    /// Keeps a call among those of a connection, if that can be.
+    pub(super) async fn log(&self, id: &str, called: &Called) {
+        let at_ms = self.clock.now().as_millisecond();
+        if let Err(error) = self.roster.agenda.watched.log(id, at_ms, &[called], LOGGED).await {
+            tracing::warn!(connection = id, %error, "what was asked could not be kept");
+        }
+    }
+}
+
+/// A call among those of a connection.
+pub(super) fn called(
+    call: &Call,
+    answer: Result<&Response, &OutboundError>,
+    answered: &Answered,
+    took: SignedDuration,
+) -> Called {
+    let took = Duration::try_from(took).unwrap_or_default();
+    Called {
+        endpoint: call.endpoint.to_owned(),
+        status: answer.ok().map(|response| response.status),
+        took_ms: u32::try_from(took.as_millis()).unwrap_or(u32::MAX),
+        trouble: trouble_of(answered),
+        code: code_of(answered),
+        error: answer.err().map(ToString::to_string),
+    }
 }
 
 /// What it means that there was no answer: whether the call may have been made.
-fn unanswered(error: &OutboundError) -> Failure {
+pub(super) fn unanswered(error: &OutboundError) -> Failure {
     match error {
         OutboundError::BadUrl
         | OutboundError::Plain(_)
@@ -405,7 +445,7 @@ fn code_of(answered: &Answered) -> Option<String> {
 }
 
 /// New tokens under the names that connections have them by.
-fn named(fresh: Fresh) -> Tokens {
+pub(super) fn named(fresh: Fresh) -> Tokens {
     let access = (ACCESS.to_owned(), fresh.access_token);
     let refresh = fresh.refresh_token.map(|token| (REFRESH.to_owned(), token));
     [access].into_iter().chain(refresh).collect()

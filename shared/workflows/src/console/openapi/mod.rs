@@ -8,6 +8,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 mod connections;
 mod operating;
 mod reconciliations;
+mod reconnect;
 mod statistics;
 mod subscriptions;
 mod tokens;
@@ -107,6 +108,7 @@ pub fn document() -> &'static str {
         document.merge(operating::Document::openapi());
         document.merge(reconciliations::Document::openapi());
         document.merge(statistics::Document::openapi());
+        document.merge(reconnect::Document::openapi());
         document.merge(subscriptions::Document::openapi());
         document.merge(tokens::Document::openapi());
         document.merge(watch::Document::openapi());
