@@ -272,7 +272,7 @@ mod tests {
         let mut standing = seen(NOW - 9 * HOUR, NOW - 8 * HOUR);
         let plan = standing.plan(NOW, OVERLAP).unwrap();
         standing.too_much(&plan, Counts::default(), NOW);
-        assert_eq!((standing.until_ms, standing.slice_ms), (NOW - 8 * HOUR, Some(3 * HOUR + 5 * MINUTE)));
+        assert_eq!((standing.until_ms, standing.slice_ms), (NOW - 8 * HOUR, Some(3 * HOUR)));
         let plan = standing.plan(NOW, OVERLAP).unwrap();
         standing.done(&plan, Counts::default(), NOW, OVERLAP);
         assert_eq!(standing.slice_ms, None);
