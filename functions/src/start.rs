@@ -20,6 +20,7 @@ use tillwatch_platform::table::{Table, Which};
 use tillwatch_platform::vault::Vault;
 use tillwatch_platform::watched::{Of, Watched};
 use tillwatch_platform::watcher::CloudWatch;
+use tillwatch_providers::checks::status_pages;
 use tillwatch_workflows::agenda::Agenda;
 use tillwatch_workflows::configuration::Configurator;
 use tillwatch_workflows::console::{Console, Operators};
@@ -32,7 +33,7 @@ use tillwatch_workflows::routing::Routing;
 use tillwatch_workflows::signing::SettingsCache;
 use tillwatch_workflows::subscriptions::Keeper;
 use tillwatch_workflows::tokens::{Refresher, TokenRoster};
-use tillwatch_workflows::watch::{EVERY, REFERENCES, Reach, Roster, Surveys, Watch};
+use tillwatch_workflows::watch::{Beside, EVERY, REFERENCES, Reach, Roster, Surveys, Watch};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tracing_subscriber::filter::Targets;
@@ -332,6 +333,7 @@ fn roster(environment: Environment, config: &aws::SdkConfig) -> Result<Roster, E
     Ok(Roster {
         connections: Connections::new(config, environment.connections_table()?),
         agenda,
+        beside: Beside { pages: status_pages(), public_url: environment.public_url() },
         surveys: Surveys::kept_in(Arc::new(Bucket::new(config, environment.payload_bucket()?))),
         clock: Arc::new(SystemClock),
         every: environment.check_every()?.unwrap_or(EVERY),
@@ -367,6 +369,13 @@ fn watch(
 ) -> Result<Watch, Error> {
     Ok(Watch {
         roster: Arc::new(roster(environment, config)?),
+        tokens: Watched::new(
+            config,
+            Of::Tokens,
+            environment.connections_table()?,
+            environment.figures_table()?,
+        ),
+        webhook_vault: Arc::clone(&configuration.webhook_vault),
         credentials: Credentials::new(configuration),
         outbound,
         reach: Reach::new(REFERENCES),

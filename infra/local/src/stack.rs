@@ -40,7 +40,7 @@ use tillwatch_workflows::routing::Routing;
 use tillwatch_workflows::signing::SettingsCache;
 use tillwatch_workflows::subscriptions::Keeper;
 use tillwatch_workflows::tokens::{Refresher, TokenRoster};
-use tillwatch_workflows::watch::{Reach, Roster, Surveys, Watch, WatchError};
+use tillwatch_workflows::watch::{Beside, Reach, Roster, Surveys, Watch, WatchError};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -151,6 +151,8 @@ pub struct Ports {
     pub check_every: Duration,
     /// Who is asked whether anything is to be reached from here.
     pub references: Vec<String>,
+    /// What is watched beside connections.
+    pub beside: Beside,
 }
 
 /// The handlers and what they stand on.
@@ -473,12 +475,15 @@ fn watch(ports: &Ports, configuration: &Configurator, outbound: &Arc<Outbound>) 
     let roster = Roster {
         connections: configuration.connections.clone(),
         agenda: agenda(ports, Of::Health, &ports.checks),
+        beside: ports.beside.clone(),
         surveys: Surveys::default(),
         clock: ports.clock.clone(),
         every: ports.check_every,
     };
     Watch {
         roster: Arc::new(roster),
+        tokens: agenda(ports, Of::Tokens, &ports.refreshes).watched,
+        webhook_vault: Arc::clone(&configuration.webhook_vault),
         credentials: Credentials::new(configuration.clone()),
         outbound: Arc::clone(outbound),
         reach: Reach::new(&ports.references),

@@ -73,5 +73,6 @@ pub(crate) async fn stack(path: &Path, secrets: Arc<dyn Secrets>) -> Arc<Stack> 
         public_url: None,
         check_every: tillwatch_workflows::watch::EVERY,
         references: Vec::new(),
+        beside: tillwatch_workflows::watch::Beside::default(),
     }))
 }
