@@ -5,6 +5,7 @@
 
 mod watch {
     mod answers;
+    mod beside;
     mod interrupted;
     mod mail;
     mod place;

@@ -20,6 +20,7 @@ use tillwatch_platform::table::{Table, Which};
 use tillwatch_platform::vault::Vault;
 use tillwatch_platform::watched::{Of, Watched};
 use tillwatch_platform::watcher::CloudWatch;
+use tillwatch_providers::checks::status_pages;
 use tillwatch_workflows::agenda::Agenda;
 use tillwatch_workflows::backlog::Backlog;
 use tillwatch_workflows::configuration::Configurator;
@@ -36,7 +37,7 @@ use tillwatch_workflows::signing::SettingsCache;
 use tillwatch_workflows::subscriptions::Keeper;
 use tillwatch_workflows::tally::{Tallies, TallyStore};
 use tillwatch_workflows::tokens::{Refresher, TokenRoster};
-use tillwatch_workflows::watch::{EVERY, REFERENCES, Reach, Roster, Surveys, Watch};
+use tillwatch_workflows::watch::{Beside, EVERY, REFERENCES, Reach, Roster, Surveys, Watch};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tracing_subscriber::filter::Targets;
@@ -382,6 +383,7 @@ fn roster(environment: Environment, config: &aws::SdkConfig) -> Result<Roster, E
     Ok(Roster {
         connections: Connections::new(config, environment.connections_table()?),
         agenda,
+        beside: Beside { pages: status_pages(), public_url: environment.public_url() },
         surveys: Surveys::kept_in(Arc::new(Bucket::new(config, environment.payload_bucket()?))),
         tallies: tally_store(environment, config)?,
         clock: Arc::new(SystemClock),
@@ -459,6 +461,13 @@ fn watch(
 ) -> Result<Watch, Error> {
     Ok(Watch {
         roster: Arc::new(roster(environment, config)?),
+        tokens: Watched::new(
+            config,
+            Of::Tokens,
+            environment.connections_table()?,
+            environment.figures_table()?,
+        ),
+        webhook_vault: Arc::clone(&configuration.webhook_vault),
         credentials: Credentials::new(configuration),
         outbound,
         reach: Reach::new(REFERENCES),

@@ -5,6 +5,7 @@
 pub mod connected;
 pub mod described;
 pub mod faults;
+pub mod front;
 pub mod identity;
 pub mod mail;
 pub mod meter;

@@ -25,6 +25,7 @@ use tillwatch_platform::secrets::{Secrets, SecretsError};
 use tillwatch_platform::table::{LocalEndpoint, Written};
 use tillwatch_platform::vault::{KeyRing, Vault};
 use tillwatch_providers::Settings;
+use tillwatch_workflows::watch::Beside;
 
 use crate::described::assert_described;
 use crate::faults::{Faults, Faulty};
@@ -121,6 +122,8 @@ pub struct World {
     pub public_url: String,
     /// Who is asked in the next process whether anything is to be reached from here.
     pub references: Vec<String>,
+    /// What is watched in the next process beside connections.
+    pub beside: Beside,
     stack: Option<Arc<Stack>>,
     payloads: Option<Arc<dyn Payloads>>,
 }
@@ -164,6 +167,7 @@ impl World {
             outbound: Limits { allow_private: true, ..Limits::default() },
             public_url: "https://hooks.example.com".to_owned(),
             references: Vec::new(),
+            beside: Beside::default(),
             stack: None,
             payloads: None,
         };
@@ -227,6 +231,7 @@ impl World {
             check_every: tillwatch_workflows::watch::EVERY,
             reconcile_every: tillwatch_workflows::reconcile::EVERY,
             references: self.references.clone(),
+            beside: self.beside.clone(),
         })));
     }
 

@@ -17,6 +17,8 @@ pub(super) struct Provider {
 struct State {
     /// The tokens that it refuses.
     refused: Vec<String>,
+    /// The tokens at whose calls it breaks.
+    broken: Vec<String>,
     /// How long it takes for an answer.
     takes: Duration,
     clock: FakeClock,
@@ -28,6 +30,7 @@ impl Provider {
     async fn start(name: &'static str, clock: &FakeClock) -> Self {
         let state = State {
             refused: Vec::new(),
+            broken: Vec::new(),
             takes: Duration::from_millis(80),
             clock: clock.clone(),
             headers: Vec::new(),
@@ -37,9 +40,13 @@ impl Provider {
         let server = Server::start(move |request| {
             let state = answering.lock().unwrap();
             state.clock.pass(state.takes);
-            let is_refused =
-                state.refused.iter().any(|token| token_of(request).is_some_and(|sent| sent == *token));
-            let mut reply = answer(name, request, is_refused);
+            let sent = token_of(request);
+            let is_among = |tokens: &[String]| sent.as_ref().is_some_and(|sent| tokens.contains(sent));
+            let mut reply = if is_among(&state.broken) {
+                Reply::json(502, Value::Null)
+            } else {
+                answer(name, request, is_among(&state.refused))
+            };
             reply.headers.extend(state.headers.clone());
             reply
         });
@@ -48,6 +55,10 @@ impl Provider {
 
     pub(super) fn refuse(&self, token: &str) {
         self.state.lock().unwrap().refused.push(token.to_owned());
+    }
+
+    pub(super) fn break_for(&self, token: &str) {
+        self.state.lock().unwrap().broken.push(token.to_owned());
     }
 
     pub(super) fn take(&self, span: Duration) {

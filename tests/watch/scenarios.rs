@@ -5,8 +5,11 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use tillwatch_tests::front::{AUTHORITY, Front, good_until};
 use tillwatch_tests::server::Manner;
+use tillwatch_tests::world::World;
 
+use super::beside::StatusPage;
 use super::place::Place;
 
 const INTERVAL: Duration = Duration::from_mins(5);
@@ -42,7 +45,11 @@ impl Told {
 
 /// The usual place, at peace.
 async fn place() -> Place {
-    let place = Place::with(&[("square", 4), ("stripe", 4), ("loyverse", 4)]).await;
+    place_in(World::new().await).await
+}
+
+async fn place_in(world: World) -> Place {
+    let place = Place::in_world(world, &[("square", 4), ("stripe", 4), ("loyverse", 4)]).await;
     place.begin().await;
     place.world.watch_for(INTERVAL).await;
     for (id, row) in rows(&place).await {
@@ -285,4 +292,115 @@ async fn nobody_can_be_reached_from_here() {
     for (id, row) in rows(&place).await {
         assert_ne!(row["status"], "down", "{id}");
     }
+}
+
+#[tokio::test]
+async fn its_status_page_tells_of_an_outage_and_one_of_its_connections_fails() {
+    let page = StatusPage::start().await;
+    let mut world = World::new().await;
+    world.beside.pages.insert("square".to_owned(), page.url());
+    let place = place_in(world).await;
+    page.tell("major", &["Elevated API errors"]);
+    place.providers["square"].break_for("square-token-2");
+    let what = "its status page tells of an outage, and one fails";
+    let told = until(&place, what, "square-2", "down", &["square-2"], INTERVAL * 2).await;
+    is(&told, "down", "provider_error", "provider", INTERVAL * 2);
+    let blame = place.doing("square-2").await["blame"].clone();
+    let said = |name: &str| blame[name].as_str().unwrap_or_default().to_owned();
+    assert_eq!(
+        (said("reason"), said("detail")),
+        ("status_page".to_owned(), "Elevated API errors".to_owned())
+    );
+}
+
+#[tokio::test]
+async fn its_status_page_tells_of_an_outage_and_everything_works() {
+    let page = StatusPage::start().await;
+    let mut world = World::new().await;
+    world.beside.pages.insert("square".to_owned(), page.url());
+    let place = place_in(world).await;
+    page.tell("critical", &["Everything is down"]);
+    let mut said_falsely = Vec::new();
+    for _ in 0..90 {
+        place.world.watch_for(Duration::from_secs(10)).await;
+        said_falsely.extend(false_words(&place, &[]).await);
+    }
+    let view = place.world.get("/pos/health/square").await;
+    assert_eq!(
+        (view["status"].as_str(), view["status_page"]["incident"].as_bool()),
+        (Some("up"), Some(true))
+    );
+    let row = place.doing("square-1").await;
+    let told = Told {
+        what: "its status page tells of an outage, and all works",
+        status: row["status"].as_str().unwrap().to_owned(),
+        trouble: "-".to_owned(),
+        blame: "-".to_owned(),
+        took: Duration::ZERO,
+        elsewhere: elsewhere(&said_falsely),
+    };
+    assert!(row["trouble"].is_null() && row["blame"].is_null(), "{row}");
+    is(&told, "up", "-", "-", Duration::ZERO);
+}
+
+/// A place whose own address is asked, with so many days left of its certificate.
+async fn place_behind(front: &Front, days: i64) -> Place {
+    let mut world = World::new().await;
+    let until = good_until().duration_since(world.now()) - jiff::SignedDuration::from_hours(days * 24);
+    world.pass(Duration::try_from(until).unwrap());
+    world.beside.public_url = Some(front.base.clone());
+    world.outbound.roots = AUTHORITY;
+    let place = Place::in_world(world, &[("stripe", 3)]).await;
+    front.lead_to(place.world.stack());
+    place.begin().await;
+    place
+}
+
+/// Watches until this is said of our own address; what it came to.
+async fn until_our_own(place: &Place, what: &'static str, status: &str, most: Duration) -> Told {
+    let began = place.world.now();
+    let mut said_falsely = Vec::new();
+    loop {
+        let row = place.world.get("/pos/health/stripe").await["endpoint"].clone();
+        said_falsely.extend(false_words(place, &[]).await);
+        let took = Duration::try_from(place.world.now().duration_since(began)).unwrap();
+        if row["status"] == status {
+            let word = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+            return Told {
+                what,
+                status: word(&row["status"]),
+                trouble: word(&row["trouble"]["kind"]),
+                blame: word(&row["blame"]["whose"]),
+                took,
+                elsewhere: elsewhere(&said_falsely),
+            };
+        }
+        assert!(took <= most, "{what}: it is {row} after {took:?}, and not {status}");
+        place.world.watch_for(Duration::from_secs(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_certificate_of_our_own_address_is_near_its_end() {
+    let front = Front::start().await;
+    let place = place_behind(&front, 5).await;
+    let told = until_our_own(&place, "our own certificate ends in 5 days", "degraded", INTERVAL * 4).await;
+    is(&told, "degraded", "certificate_ends_soon", "us", INTERVAL * 4);
+    let endpoint = place.world.get("/pos/health/stripe").await["endpoint"].clone();
+    assert_eq!(endpoint["certificate_expires_at"], "2049-12-31T00:00:00Z");
+    assert!(endpoint["trouble"]["detail"].as_str().unwrap().contains("2049-12-31"), "{endpoint}");
+}
+
+#[tokio::test]
+async fn the_certificate_of_our_own_address_has_ended() {
+    let front = Front::start().await;
+    let place = place_behind(&front, 60).await;
+    let told = until_our_own(&place, "our own certificate is good", "up", INTERVAL).await;
+    is(&told, "up", "-", "-", INTERVAL);
+    front.show_ended(true);
+    let told = until_our_own(&place, "our own certificate has ended", "down", INTERVAL * 2).await;
+    is(&told, "down", "certificate", "us", INTERVAL * 2);
+    front.show_ended(false);
+    let told = until_our_own(&place, "our own certificate was renewed", "up", INTERVAL * 2).await;
+    is(&told, "up", "-", "-", INTERVAL * 2);
 }

@@ -19,6 +19,8 @@ struct Family {
     /// Whether it was taken back, because one was used twice.
     revoked: bool,
     refreshes: u32,
+    /// Whether its access tokens have ended.
+    ended: bool,
     lives: Option<u64>,
 }
 
@@ -65,6 +67,7 @@ impl Place {
         let answering = Arc::clone(&family);
         let server = Server::start(move |request| match request.path.as_str() {
             "/oauth/token" => answering.lock().unwrap().answer(request),
+            _ if answering.lock().unwrap().ended => Reply::json(401, json!({"errors": []})),
             _ => Reply::json(200, json!({"id": "m1"})),
         });
         let server = server.await;
@@ -358,4 +361,31 @@ async fn new_tokens_that_the_table_does_not_take_are_kept_when_it_does() {
     place.is_whole("the table was away").await;
     assert_eq!(place.kept().await.1, place.family.lock().unwrap().token("refresh"));
     assert_eq!(place.token().await["state"], "active");
+}
+
+#[tokio::test]
+async fn a_token_that_ended_because_our_application_is_refused_is_our_fault() {
+    let place = Place::new().await;
+    place.minutes(1).await;
+    place.application("a-secret-that-was-taken-back");
+    place.minutes(3).await;
+    place.refresh().await;
+    assert_eq!(place.token().await["failure"], "ours");
+    place.family.lock().unwrap().ended = true;
+    place.minutes(10).await;
+    let doing = place.world.get(&format!("/connections/{ID}/health")).await;
+    assert_eq!(
+        (&doing["status"], &doing["trouble"]["kind"]),
+        (&json!("down"), &json!("token_refused")),
+        "{doing}"
+    );
+    let blame = &doing["blame"];
+    assert_eq!((&blame["whose"], &blame["reason"]), (&json!("us"), &json!("application_refused")), "{doing}");
+    // It is taken again, and the token was revoked by the tenant: that is another matter.
+    place.application("application-secret");
+    place.minutes(2).await;
+    place.refresh().await;
+    place.minutes(10).await;
+    let blame = place.world.get(&format!("/connections/{ID}/health")).await["blame"].clone();
+    assert_eq!(blame["whose"], "tenant");
 }

@@ -20,8 +20,9 @@ use tillwatch_platform::connections::{Connections, Unknown};
 use tillwatch_platform::metrics::Metrics;
 use tillwatch_platform::outbound::Limits;
 use tillwatch_platform::payloads::Folder;
+use tillwatch_providers::checks::status_pages;
 use tillwatch_workflows::reconcile;
-use tillwatch_workflows::watch::{EVERY, REFERENCES};
+use tillwatch_workflows::watch::{Beside, EVERY, REFERENCES};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
@@ -247,6 +248,7 @@ fn background(
             metrics: Arc::new(Metrics::off()),
             policy: chosen.policy,
             outbound: Limits { allow_private: chosen.allow_private, ..Limits::default() },
+            beside: Beside { pages: status_pages(), public_url: chosen.public_url.clone() },
             public_url: chosen.public_url,
             check_every: chosen.check_every,
             reconcile_every: chosen.reconcile_every,

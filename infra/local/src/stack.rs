@@ -46,7 +46,7 @@ use tillwatch_workflows::signing::SettingsCache;
 use tillwatch_workflows::subscriptions::Keeper;
 use tillwatch_workflows::tally::{Tallies, TallyError, TallyStore};
 use tillwatch_workflows::tokens::{Refresher, TokenRoster};
-use tillwatch_workflows::watch::{Reach, Roster, Surveys, Watch, WatchError};
+use tillwatch_workflows::watch::{Beside, Reach, Roster, Surveys, Watch, WatchError};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -167,6 +167,8 @@ pub struct Ports {
     pub reconcile_every: Duration,
     /// Who is asked whether anything is to be reached from here.
     pub references: Vec<String>,
+    /// What is watched beside connections.
+    pub beside: Beside,
 }
 
 /// The handlers and what they stand on.
@@ -565,6 +567,7 @@ fn watch(ports: &Ports, configuration: &Configurator, outbound: &Arc<Outbound>) 
     let roster = Roster {
         connections: configuration.connections.clone(),
         agenda: agenda(ports, Of::Health, &ports.checks),
+        beside: ports.beside.clone(),
         surveys: Surveys::default(),
         tallies: Arc::new(TallyStore::new(ports.payloads.clone(), ports.clock.clone())),
         clock: ports.clock.clone(),
@@ -572,6 +575,8 @@ fn watch(ports: &Ports, configuration: &Configurator, outbound: &Arc<Outbound>) 
     };
     Watch {
         roster: Arc::new(roster),
+        tokens: agenda(ports, Of::Tokens, &ports.refreshes).watched,
+        webhook_vault: Arc::clone(&configuration.webhook_vault),
         credentials: Credentials::new(configuration.clone()),
         outbound: Arc::clone(outbound),
         reach: Reach::new(&ports.references),

@@ -75,5 +75,6 @@ pub(crate) async fn stack(path: &Path, secrets: Arc<dyn Secrets>) -> Arc<Stack> 
         check_every: tillwatch_workflows::watch::EVERY,
         reconcile_every: tillwatch_workflows::reconcile::EVERY,
         references: Vec::new(),
+        beside: tillwatch_workflows::watch::Beside::default(),
     }))
 }

@@ -49,6 +49,8 @@ pub enum Reason {
     MostAreLimited,
     /// The provider refuses our application and not the connection.
     ApplicationRefused,
+    /// It is the address at which providers reach us.
+    OurAddress,
     /// Others of the provider's connections work.
     OthersWork,
     /// It is the tenant's own server.
@@ -76,6 +78,7 @@ impl Reason {
                 "Most of this provider's connections are at a limit at once: what they share is our application."
             }
             Self::ApplicationRefused => "The provider refuses our application, and not the connection.",
+            Self::OurAddress => "It is the address at which providers reach us.",
             Self::OthersWork => "Others of this provider's connections work.",
             Self::TenantsServer => "It is the tenant's own server.",
             Self::TenantsAccount => "It is this account's token, settings or standing, and no other's.",
@@ -100,6 +103,7 @@ pub fn is_of_the_account(trouble: Trouble) -> bool {
         | Trouble::NoAddress
         | Trouble::Unreachable
         | Trouble::Certificate
+        | Trouble::CertificateEndsSoon
         | Trouble::ProviderError
         | Trouble::Unreadable
         | Trouble::Refused
@@ -132,7 +136,8 @@ pub struct Evidence<'a> {
     pub incident: Option<bool>,
     /// Whether the tenant's own server answers, and not the provider's.
     pub is_tenants_server: bool,
-    /// Whether the provider refused our application.
+    /// Whether the provider refused our application when the token was to be refreshed: then it is no wonder that the token
+    /// has ended.
     pub is_application_refused: bool,
 }
 
@@ -153,7 +158,7 @@ pub fn blame(evidence: &Evidence<'_>) -> (Blame, Reason) {
     if trouble == Trouble::OurNetwork {
         return (Blame::Us, Reason::NothingIsReached);
     }
-    if evidence.is_application_refused {
+    if evidence.is_application_refused && trouble == Trouble::TokenRefused {
         return (Blame::Us, Reason::ApplicationRefused);
     }
     if is_of_the_account(trouble) {
@@ -251,6 +256,8 @@ mod tests {
         );
         let app = Evidence { is_application_refused: true, ..evidence(Trouble::TokenRefused, peers(40, 0)) };
         assert_eq!(told(&app), "us");
+        let late = Evidence { trouble: Trouble::TimedOut, ..app };
+        assert_eq!(blame(&late).1, Reason::OthersWork, "that has nothing to do with it");
     }
 
     #[test]

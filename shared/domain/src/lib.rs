@@ -5,6 +5,7 @@
 //! they can be tested by the thousand.
 
 pub mod blame;
+pub mod certificate;
 pub mod connection;
 pub mod event;
 pub mod fields;

@@ -20,6 +20,8 @@ pub enum Trouble {
     Unreachable,
     /// Its certificate is not valid.
     Certificate,
+    /// Its certificate is valid, and ends soon.
+    CertificateEndsSoon,
     /// It says that it is at fault: a 5xx.
     ProviderError,
     /// It answers what cannot be understood: a page in the place of data.
@@ -44,13 +46,14 @@ pub enum Trouble {
 
 impl Trouble {
     /// Every one.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Slow,
         Self::RateLimited,
         Self::TimedOut,
         Self::NoAddress,
         Self::Unreachable,
         Self::Certificate,
+        Self::CertificateEndsSoon,
         Self::ProviderError,
         Self::Unreadable,
         Self::TokenRefused,
@@ -72,6 +75,7 @@ impl Trouble {
             Self::NoAddress => "no_address",
             Self::Unreachable => "unreachable",
             Self::Certificate => "certificate",
+            Self::CertificateEndsSoon => "certificate_ends_soon",
             Self::ProviderError => "provider_error",
             Self::Unreadable => "unreadable",
             Self::TokenRefused => "token_refused",
@@ -94,6 +98,7 @@ impl Trouble {
             Self::NoAddress => "Its name is not found.",
             Self::Unreachable => "It takes no connection.",
             Self::Certificate => "Its certificate is not valid.",
+            Self::CertificateEndsSoon => "Its certificate ends soon.",
             Self::ProviderError => "It answers that it is itself at fault (5xx).",
             Self::Unreadable => "It answers what can't be understood: a page in the place of data.",
             Self::TokenRefused => "It refuses the token: that has ended, or was taken back.",
@@ -118,6 +123,7 @@ impl Trouble {
                 "Check `base_url`, of a mail server `host` and `port`; if it is right, the server or its name service is down."
             }
             Self::Certificate => "Whose server it is must renew its certificate.",
+            Self::CertificateEndsSoon => "Whose server it is must renew its certificate before it ends.",
             Self::Unreadable => {
                 "Check `base_url`, of a mail server `port`: a proxy or a sign-in page may be in the way. Else tell the provider."
             }
@@ -139,7 +145,7 @@ impl Trouble {
     /// What a check that ran into it has found.
     pub fn finding(self) -> Finding {
         match self {
-            Self::Slow | Self::RateLimited | Self::Silent => Finding::Poor,
+            Self::Slow | Self::RateLimited | Self::CertificateEndsSoon | Self::Silent => Finding::Poor,
             Self::Misconfigured | Self::OurNetwork => Finding::Inconclusive,
             Self::TimedOut
             | Self::NoAddress

@@ -1,4 +1,5 @@
-//! How each connection does, when it is to be looked at again, and what was asked of its provider.
+//! How each connection does, when it is to be looked at again, and what was asked of its provider. So do status pages and our
+//! own addresses, under ids that no connection can have.
 //!
 //! | item | table | `pk` | `sk` | |
 //! |---|---|---|---|---|
@@ -63,7 +64,7 @@ pub struct Due {
 /// What is looked at again and again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Of {
-    /// How connections do.
+    /// How connections do, and what is watched beside them.
     Health,
     /// How their tokens stand.
     Tokens,
@@ -196,6 +197,15 @@ impl Watched {
         self.listed(action, None).await?.iter().map(|item| kept(action, item)).collect()
     }
 
+    /// The same of documents of several kinds: `read` is given an id and its document, and says what is wanted of it.
+    pub async fn all_by<T>(
+        &self,
+        read: impl Fn(&str, &str) -> serde_json::Result<T>,
+    ) -> Result<Vec<Kept<T>>, TableError> {
+        let action = "list how all do that is watched";
+        self.listed(action, None).await?.iter().map(|item| kept_by(action, item, &read)).collect()
+    }
+
     /// The items of all shards; with a span, of what is due in it no more than that.
     async fn listed(&self, action: &'static str, span: Option<(i64, i64)>) -> Result<Vec<Item>, TableError> {
         let shards = (0..self.shards).map(|shard| self.listed_in(action, shard, span));
@@ -304,13 +314,22 @@ fn due_and_id(reader: &Reader<'_>) -> Result<(i64, String), TableError> {
 }
 
 fn kept<T: DeserializeOwned>(action: &'static str, item: &Item) -> Result<Kept<T>, TableError> {
+    kept_by(action, item, |_, json| serde_json::from_str(json))
+}
+
+fn kept_by<T>(
+    action: &'static str,
+    item: &Item,
+    read: impl Fn(&str, &str) -> serde_json::Result<T>,
+) -> Result<Kept<T>, TableError> {
     let reader = Reader { action, item };
     let json = reader.must("d", reader.text("d"))?;
     let (due_ms, id) = due_and_id(&reader)?;
+    let document = read(&id, json).map_err(|_| TableError::corrupt(action, "d"))?;
     Ok(Kept {
         id,
         provider: reader.must("pv", reader.text("pv"))?.to_owned(),
-        document: serde_json::from_str(json).map_err(|_| TableError::corrupt(action, "d"))?,
+        document,
         due_ms,
         revision: reader.must("rv", reader.number("rv"))?,
     })

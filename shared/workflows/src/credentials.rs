@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use tillwatch_domain::Connection;
+use tillwatch_domain::certificate::Validity;
 use tillwatch_platform::outbound::{Ask, Outbound, OutboundError};
 use tillwatch_providers::Headers;
 use tillwatch_providers::call::{Call, Response, Words};
@@ -86,6 +87,15 @@ pub(crate) fn words(value: &Value) -> Words {
 
 /// Makes one call of a provider's API.
 pub(crate) async fn ask(outbound: &Outbound, provider: &str, call: &Call) -> Result<Response, OutboundError> {
+    Ok(ask_and_see(outbound, provider, call).await?.0)
+}
+
+/// The same, with how long the certificate is good of who answered.
+pub(crate) async fn ask_and_see(
+    outbound: &Outbound,
+    provider: &str,
+    call: &Call,
+) -> Result<(Response, Option<Validity>), OutboundError> {
     let headers = call.headers.iter().map(|(name, value)| (*name, value)).collect();
     let ask = Ask {
         provider,
@@ -97,5 +107,5 @@ pub(crate) async fn ask(outbound: &Outbound, provider: &str, call: &Call) -> Res
     };
     let answer = outbound.ask(&ask).await?;
     let headers: Headers = answer.headers.into_iter().collect();
-    Ok(Response { status: answer.status, headers, body: answer.body })
+    Ok((Response { status: answer.status, headers, body: answer.body }, answer.certificate))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use tillwatch_platform::connections::{By, Connections, WebhookRoute};
 use tillwatch_platform::table::TableError;
 use tillwatch_platform::vault::{Vault, VaultError};
@@ -122,6 +122,11 @@ impl OwnSettings {
         }
         known.insert(by.clone(), (Arc::clone(&own), now, changes));
         Ok(own)
+    }
+
+    /// What was sealed for that by who shares the ring; none, if it does not open.
+    pub async fn opened_for(&self, of: &str, sealed: &str, now: Timestamp) -> Option<SecretString> {
+        self.vault.open_sealed(of, sealed, now).await.ok()
     }
 
     async fn opened(&self, route: WebhookRoute, now: Timestamp) -> Result<Own, NoOwnSettings> {

@@ -5,6 +5,7 @@
 //! too, up to a cap: above it only its number is.
 
 mod release;
+pub mod trial;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -185,6 +186,12 @@ impl Receiver {
     /// Verifies, keeps and answers one request.
     pub async fn receive(&self, arrival: Arrival) -> Answer {
         let now = self.clock.now();
+        let tried = tokio::time::timeout(self.provider.patience(), self.tried(&arrival, now)).await;
+        if let Some(answer) =
+            tried.unwrap_or_else(|_| Some(Answer::Unavailable("it took too long".to_owned())))
+        {
+            return answer;
+        }
         let answer = tokio::time::timeout(self.provider.patience(), self.decide(arrival, now)).await;
         let answer = answer.unwrap_or_else(|_| Answer::Unavailable("it took too long".to_owned()));
         self.tell_shed(now).await;

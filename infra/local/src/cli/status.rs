@@ -95,10 +95,56 @@ async fn all(api: &Api, args: &StatusArgs) -> Result<(), Error> {
     if let Some(as_of) = time(&view["as_of"]) {
         output::line(format_args!("as of {} ago", span(as_of, now)))?;
     }
+    for (name, provider) in view["providers"].as_object().into_iter().flatten() {
+        for line in on_its_page(name, &provider["status_page"], now) {
+            output::line(line)?;
+        }
+    }
+    for (name, provider) in view["providers"].as_object().into_iter().flatten() {
+        let endpoint = &provider["endpoint"];
+        if endpoint["trouble"].is_object() {
+            output::line("")?;
+            our_own(name, endpoint, now, paint)?;
+        }
+    }
     for row in &rows {
         output::line("")?;
         told(row, now, paint)?;
     }
+    Ok(())
+}
+
+/// The incidents of a provider's status page that concern what is called from here, in words.
+fn on_its_page(name: &str, page: &Value, now: Timestamp) -> Vec<String> {
+    let concerning = |incident: &&Value| incident["concerns"] == true;
+    let incidents = page["incidents"].as_array().into_iter().flatten().filter(concerning);
+    let read = time(&page["read_at"]).map_or_else(String::new, |at| format!(", read {} ago", span(at, now)));
+    let line = |incident: &Value| {
+        let told = printable(incident["name"].as_str().unwrap_or_default());
+        format!("{name} tells of an incident on its status page{read}: {told}")
+    };
+    incidents.map(line).collect()
+}
+
+/// Our own address for a provider's webhooks, which does not do as it should, in words.
+fn our_own(name: &str, endpoint: &Value, now: Timestamp, paint: Paint) -> Result<(), Error> {
+    let text = |value: &Value| printable(value.as_str().unwrap_or_default()).into_owned();
+    let status = text(&endpoint["status"]);
+    let since =
+        time(&endpoint["since"]).map_or_else(String::new, |since| format!(" for {}", span(since, now)));
+    let checked = time(&endpoint["checked_at"])
+        .map_or_else(String::new, |at| format!(", checked {} ago", span(at, now)));
+    let tone = paint.toned(tone(&status), &format!("{status:<8}"));
+    output::line(format_args!("{tone} our own address for webhooks of {name}{since}{checked}"))?;
+    let trouble = &endpoint["trouble"];
+    output::line(format_args!("  what      {}", text(&trouble["explanation"])))?;
+    if trouble["detail"].is_string() {
+        output::line(format_args!("            {}", text(&trouble["detail"])))?;
+    }
+    output::line(format_args!("  asked     {}", text(&endpoint["url"])))?;
+    let blame = &endpoint["blame"];
+    output::line(format_args!("  whose     {}: {}", text(&blame["whose"]), text(&blame["explanation"])))?;
+    output::line(format_args!("  to do     {}", text(&trouble["remedy"])))?;
     Ok(())
 }
 
@@ -227,6 +273,9 @@ fn told(row: &Value, now: Timestamp, paint: Paint) -> Result<(), Error> {
     let blame = &row["blame"];
     if blame.is_object() {
         output::line(format_args!("  whose     {}: {}", text(&blame["whose"]), text(&blame["explanation"])))?;
+        if blame["detail"].is_string() {
+            output::line(format_args!("            {}", text(&blame["detail"])))?;
+        }
     }
     output::line(format_args!("  to do     {}", text(&trouble["remedy"])))?;
     Ok(())
@@ -276,6 +325,17 @@ mod tests {
         rows.sort_by_key(place);
         let ids: Vec<_> = rows.iter().map(|row| row["connection"].as_str().unwrap()).collect();
         assert_eq!(ids, ["d", "c", "e", "b", "a"]);
+    }
+
+    #[test]
+    fn an_incident_is_told_if_it_concerns_us_and_shows_nothing_that_moves_a_terminal() {
+        let incident = |name: &str, concerns: bool| json!({"name": name, "concerns": concerns});
+        let page = json!({"read_at": "1970-01-01T00:00:00Z", "incidents":
+            [incident("Elevated \u{1b}[2Jerrors", true), incident("Late payouts", false)]});
+        let told = on_its_page("stripe", &page, Timestamp::from_second(180).unwrap());
+        let [line] = told.as_slice() else { panic!("{told:?}") };
+        assert!(line.starts_with("stripe tells of an incident on its status page, read 3 min ago: Elevated"));
+        assert!(!line.contains('\u{1b}') && on_its_page("odoo", &Value::Null, Timestamp::MAX).is_empty());
     }
 
     #[test]

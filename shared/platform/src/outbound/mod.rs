@@ -15,8 +15,10 @@ use std::time::{Duration, Instant};
 use http::header::{HeaderName, HeaderValue};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Method, Url};
+use reqwest::tls::TlsInfo;
+use reqwest::{Certificate, Client, Method, Url};
 use secrecy::{ExposeSecret as _, SecretString};
+use tillwatch_domain::certificate::Validity;
 use tokio_rustls::TlsConnector;
 
 pub use mail::{Say, Talk, TalkTo};
@@ -33,7 +35,7 @@ pub struct Limits {
     pub largest: usize,
     /// Whether private addresses and plain HTTP are allowed: for tests, and on a developer's machine.
     pub allow_private: bool,
-    /// Roots that the certificates of mail servers may stand on beside the system's own, in PEM: for tests.
+    /// Roots that certificates may stand on beside the system's own, in PEM: for tests.
     pub roots: &'static str,
 }
 
@@ -74,6 +76,8 @@ pub struct Answer {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
+    /// From when until when the server's certificate is good; none, where it has none or it can't be read.
+    pub certificate: Option<Validity>,
 }
 
 /// Why there is no answer. Names the host and never the rest of the URL.
@@ -168,11 +172,16 @@ impl Outbound {
 
     /// Asks, once.
     pub async fn ask(&self, ask: &Ask<'_>) -> Result<Answer, OutboundError> {
+        self.ask_for(ask, self.limits.largest).await
+    }
+
+    /// The same, where a larger body is read.
+    pub async fn ask_for(&self, ask: &Ask<'_>, largest: usize) -> Result<Answer, OutboundError> {
         let began = Instant::now();
         let url = ask.url.parse::<Url>().ok().filter(Url::has_host);
         let host = url.as_ref().and_then(Url::host_str).unwrap_or_default().to_owned();
         let answer = match url {
-            Some(url) => self.answer(ask, url, &host).await,
+            Some(url) => self.answer(ask, url, &host, largest).await,
             None => Err(OutboundError::BadUrl),
         };
         let (status, error) = match &answer {
@@ -186,7 +195,13 @@ impl Outbound {
         answer
     }
 
-    async fn answer(&self, ask: &Ask<'_>, url: Url, host: &str) -> Result<Answer, OutboundError> {
+    async fn answer(
+        &self,
+        ask: &Ask<'_>,
+        url: Url,
+        host: &str,
+        largest: usize,
+    ) -> Result<Answer, OutboundError> {
         let named = || host.to_owned();
         if url.scheme() != "https" && !(self.limits.allow_private && url.scheme() == "http") {
             return Err(OutboundError::Plain(named()));
@@ -217,14 +232,16 @@ impl Outbound {
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let headers = response.headers().iter().map(|(name, value)| (name.to_string(), text(value)));
         let headers = headers.collect();
+        let certificate = response.extensions().get::<TlsInfo>().and_then(TlsInfo::peer_certificate);
+        let certificate = certificate.and_then(Validity::of);
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| failed(&error, host))? {
-            if body.len() + chunk.len() > self.limits.largest {
+            if body.len() + chunk.len() > largest {
                 return Err(OutboundError::TooLarge(named()));
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { status, headers, body })
+        Ok(Answer { status, headers, body, certificate })
     }
 
     fn client(&self) -> Result<&Client, OutboundError> {
@@ -235,7 +252,10 @@ impl Outbound {
     fn made(&self) -> Result<Client, reqwest::Error> {
         // Fails when it was done before, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        let roots = Certificate::from_pem_bundle(self.limits.roots.as_bytes())?;
         Client::builder()
+            .tls_info(true)
+            .tls_certs_merge(roots)
             .user_agent(concat!("tillwatch/", env!("CARGO_PKG_VERSION")))
             .redirect(Policy::none())
             .no_proxy()

@@ -7,6 +7,7 @@
 pub mod quota;
 pub mod status_page;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
@@ -16,14 +17,8 @@ use tillwatch_domain::health::Trouble;
 use crate::call::{Call, Response, Words};
 use crate::subscriptions::is_code;
 
+pub use self::status_page::{Form, StatusPage};
 pub use tillwatch_domain::quota::Quota;
-
-/// Where a provider tells of its own incidents, in the form of Statuspage's `summary.json`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StatusPage {
-    /// Its URL.
-    pub url: &'static str,
-}
 
 /// What is known of a connection that is to be checked.
 #[derive(Debug, Clone, Copy)]
@@ -220,6 +215,12 @@ pub fn of(provider: &str) -> Option<Way> {
         crate::smtp::NAME => return Some(Way::Mail),
         _ => return None,
     }))
+}
+
+/// Where the providers tell of their own incidents, by name: those that do it on a page for machines.
+pub fn status_pages() -> BTreeMap<String, String> {
+    let page = |name: &'static str| Some((name.to_owned(), of(name)?.status_page()?.url.to_owned()));
+    crate::ALL.iter().filter_map(|provider| page(provider.name())).collect()
 }
 
 /// What HTTP means with a status; none: a success.

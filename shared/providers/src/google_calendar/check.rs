@@ -6,7 +6,7 @@ use serde_json::Value;
 use tillwatch_domain::health::Trouble;
 
 use crate::call::{Call, Method, Response};
-use crate::checks::{Checks, Judged, Subject, Unchecked, read, success};
+use crate::checks::{Checks, Form, Judged, StatusPage, Subject, Unchecked, read, success};
 use crate::subscriptions::text;
 
 #[derive(Debug)]
@@ -46,6 +46,13 @@ impl Checks for GoogleCalendarChecks {
             Some("calendar#calendarList") => success(response),
             _ => Judged::of(Trouble::Unreadable, None),
         }
+    }
+
+    fn status_page(&self) -> Option<StatusPage> {
+        Some(StatusPage {
+            url: "https://www.google.com/appsstatus/dashboard/incidents.json",
+            form: Form::Google("Google Calendar"),
+        })
     }
 }
 

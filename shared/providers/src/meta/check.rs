@@ -11,8 +11,14 @@ use tillwatch_domain::health::Trouble;
 use super::subscriptions::BASE;
 use super::version;
 use crate::call::{Call, Method, Response, encoded};
-use crate::checks::{Checks, Judged, Subject, TokenFacts, Unchecked, moment, quota, success};
+use crate::checks::{
+    Checks, Form, Judged, StatusPage, Subject, TokenFacts, Unchecked, moment, quota, success,
+};
 use crate::subscriptions::{text, texts};
+
+/// The groups of Meta's status page, whose form is documented nowhere, and the services of these that are called or send.
+const ON_THE_PAGE: Form =
+    Form::Meta(&[("graph-api", &[]), ("marketing-api", &[]), ("whatsapp-business-api", &["Cloud API"])]);
 
 #[derive(Debug)]
 pub(crate) struct MetaChecks;
@@ -113,6 +119,10 @@ impl Checks for MetaChecks {
             _ if text(&body, "/id").is_some() => success(response),
             _ => Judged::of(Trouble::Unreadable, None),
         }
+    }
+
+    fn status_page(&self) -> Option<StatusPage> {
+        Some(StatusPage { url: "https://metastatus.com/data/orgs.json", form: ON_THE_PAGE })
     }
 }
 

@@ -10,7 +10,7 @@ use tillwatch_domain::health::Trouble;
 use super::shop;
 use super::subscriptions::{VERSION, is_version};
 use crate::call::{Call, Method, Response};
-use crate::checks::{Checks, Judged, StatusPage, Subject, TokenFacts, Unchecked, quota, read, success};
+use crate::checks::{Checks, Form, Judged, StatusPage, Subject, TokenFacts, Unchecked, quota, read, success};
 use crate::subscriptions::text;
 
 const QUERY: &str = "{shop{myshopifyDomain} currentAppInstallation{accessScopes{handle}}}";
@@ -62,7 +62,11 @@ impl Checks for ShopifyChecks {
     }
 
     fn status_page(&self) -> Option<StatusPage> {
-        Some(StatusPage { url: "https://www.shopifystatus.com/api/v2/summary.json" })
+        // Its components are API & Mobile, Admin, Checkout and others of the shop itself.
+        Some(StatusPage {
+            url: "https://www.shopifystatus.com/api/v2/summary.json",
+            form: Form::Statuspage(&["api"]),
+        })
     }
 }
 

@@ -7,7 +7,9 @@ use serde_json::Value;
 use tillwatch_domain::health::Trouble;
 
 use crate::call::{Call, Method, Response};
-use crate::checks::{Checks, Judged, StatusPage, Subject, TokenFacts, Unchecked, moment, read, success};
+use crate::checks::{
+    Checks, Form, Judged, StatusPage, Subject, TokenFacts, Unchecked, moment, read, success,
+};
 use crate::subscriptions::{text, texts};
 
 #[derive(Debug)]
@@ -48,7 +50,10 @@ impl Checks for SquareChecks {
     }
 
     fn status_page(&self) -> Option<StatusPage> {
-        Some(StatusPage { url: "https://www.issquareup.com/api/v2/summary.json" })
+        Some(StatusPage {
+            url: "https://www.issquareup.com/api/v2/summary.json",
+            form: Form::Statuspage(&[]),
+        })
     }
 }
 

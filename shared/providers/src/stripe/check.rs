@@ -6,7 +6,7 @@ use serde_json::Value;
 use tillwatch_domain::health::Trouble;
 
 use crate::call::{Call, Method, Response};
-use crate::checks::{Checks, Judged, StatusPage, Subject, Unchecked, read, success};
+use crate::checks::{Checks, Form, Judged, StatusPage, Subject, Unchecked, read, success};
 use crate::subscriptions::text;
 
 #[derive(Debug)]
@@ -49,7 +49,11 @@ impl Checks for StripeChecks {
     }
 
     fn status_page(&self) -> Option<StatusPage> {
-        Some(StatusPage { url: "https://www.stripestatus.com/api/v2/summary.json" })
+        // Its other components are products and payment methods of others.
+        Some(StatusPage {
+            url: "https://www.stripestatus.com/api/v2/summary.json",
+            form: Form::Statuspage(&["stripe api", "core components"]),
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tillwatch_domain::health::Trouble;
 
 use crate::call::{Call, Method, Response, encoded};
-use crate::checks::{Checks, Judged, StatusPage, Subject, Unchecked, read, success};
+use crate::checks::{Checks, Form, Judged, StatusPage, Subject, Unchecked, read, success};
 use crate::subscriptions::text;
 
 #[derive(Debug)]
@@ -42,7 +42,11 @@ impl Checks for TwilioChecks {
     }
 
     fn status_page(&self) -> Option<StatusPage> {
-        Some(StatusPage { url: "https://status.twilio.com/api/v2/summary.json" })
+        // There is hardly a day without an incident at some carrier, none of which keeps its API from answering.
+        Some(StatusPage {
+            url: "https://status.twilio.com/api/v2/summary.json",
+            form: Form::Statuspage(&["rest api"]),
+        })
     }
 }
 

@@ -296,6 +296,7 @@ impl Console {
         let (standing, objectives) = self.watch.roster.tallies.concluded().await?;
         let mut rest = String::new();
         blames(&mut rest, &survey);
+        beside(&mut rest, &survey, now.as_millisecond());
         self.webhooks(&mut rest, now.as_millisecond()).await?;
         kept(&mut rest, &objectives);
         queue(&mut rest, &self.pending().await?);
@@ -387,6 +388,38 @@ fn blames(text: &mut String, survey: &Survey) {
     head(text, name, "Connections that do not work as they should, by whose fault it is.", "gauge");
     for ((provider, blame), count) in counts {
         series(text, name, [("provider", provider), ("whose", blame.name())], count * ONE);
+    }
+}
+
+/// What providers' status pages say, and how our own addresses do.
+fn beside(text: &mut String, survey: &Survey, now_ms: i64) {
+    let name = "pos_provider_incident";
+    head(
+        text,
+        name,
+        "Whether the provider's status page tells of an incident; none, where nobody knows.",
+        "gauge",
+    );
+    for (provider, page) in &survey.pages {
+        if let Some(has_incident) = page.has_incident(now_ms) {
+            series(text, name, [("provider", provider.as_str())], i64::from(has_incident) * ONE);
+        }
+    }
+    let name = "pos_endpoint_up";
+    head(text, name, "Whether providers reach us: 1 yes, 0 no; none, where nobody knows.", "gauge");
+    for (provider, endpoint) in &survey.endpoints {
+        match endpoint.verdict {
+            Verdict::Up | Verdict::Degraded => series(text, name, [("provider", provider.as_str())], ONE),
+            Verdict::Down => series(text, name, [("provider", provider.as_str())], 0),
+            Verdict::Unknown | Verdict::Paused => {}
+        }
+    }
+    let name = "pos_endpoint_certificate_expires_timestamp_seconds";
+    head(text, name, "When the certificate of our own address ends.", "gauge");
+    for (provider, endpoint) in &survey.endpoints {
+        if let Some(ends_ms) = endpoint.certificate_ends_ms {
+            series(text, name, [("provider", provider.as_str())], ends_ms);
+        }
     }
 }
 
@@ -493,7 +526,8 @@ mod tests {
     #[test]
     fn each_connection_is_told_once_in_each_family_however_many_there_are() {
         let row = |nth: usize| Row::example(&format!("c-{nth}"));
-        let survey = Survey { at_ms: 5, rows: (0..=2 * PIECE).map(row).collect() };
+        let rows = (0..=2 * PIECE).map(row).collect();
+        let survey = Survey { at_ms: 5, rows, ..Survey::default() };
         let told = Exposition { survey: Arc::new(survey), rest: Some("rest\n".into()), family: 0, row: 0 };
         let text: String = told.collect();
         assert_eq!(text.matches("\npos_connection_status{").count(), 2 * PIECE + 1);

@@ -3,6 +3,7 @@
 //! Routing, sign-in and errors are here; each resource has a file. The types with `ToSchema` are the API's shapes and
 //! the source of its OpenAPI document.
 
+mod beside;
 mod configuration;
 mod connect;
 mod connections;

@@ -10,6 +10,7 @@ use tillwatch_domain::health::{Trouble, Verdict};
 use tillwatch_platform::connections::Kind;
 use utoipa::ToSchema;
 
+use super::beside::{EndpointView, StatusPageView};
 use super::health::ProviderHealth;
 use super::operators::Who;
 use super::statistics::SilenceView;
@@ -45,6 +46,10 @@ pub struct ProviderWatch {
     pub response_p95_ms: Option<u32>,
     /// Of all checks that are remembered, how many of a thousand failed.
     pub failed_per_mille: Option<u32>,
+    /// What the provider's own status page says; null, if it has none for machines.
+    pub status_page: Option<StatusPageView>,
+    /// How our own address for the provider's webhooks does; null, where it is not asked. For operators alone.
+    pub endpoint: Option<EndpointView>,
 }
 
 /// How one connection does.
@@ -114,6 +119,8 @@ pub struct BlameView {
     pub reason: String,
     /// What speaks for it.
     pub explanation: &'static str,
+    /// The same in the provider's own words: the incident of its status page.
+    pub detail: Option<String>,
 }
 
 /// One page of connections, the worst first.
@@ -319,8 +326,17 @@ impl Console {
         for row in rows() {
             by_provider.entry(&row.provider).or_default().push(row);
         }
-        let providers =
-            by_provider.into_iter().map(|(name, rows)| (name.to_owned(), ProviderWatch::of(&rows)));
+        let now_ms = self.clock.now().as_millisecond();
+        let provider = |(name, rows): (&str, Vec<&Row>)| {
+            let endpoint = survey.endpoints.get(name).filter(|_| who.operator().is_ok());
+            let view = ProviderWatch {
+                status_page: survey.pages.get(name).map(|page| StatusPageView::of(page, now_ms)),
+                endpoint: endpoint.map(EndpointView::of),
+                ..ProviderWatch::of(&rows)
+            };
+            (name.to_owned(), view)
+        };
+        let providers = by_provider.into_iter().map(provider);
         let is_wrong = |row: &&Row| !matches!(row.verdict, Verdict::Up | Verdict::Paused);
         Ok(WatchView {
             as_of: rfc3339(survey.at_ms),
@@ -411,7 +427,7 @@ impl Console {
                 let detail = format!("`{}` is {}.", connection.id, connection.state.name());
                 Err(Problem::new(409, "paused", "It is not checked", detail))
             }
-            Checked::NotDue | Checked::Gone => {
+            Checked::NotDue | Checked::Gone | Checked::Beside => {
                 let detail = format!("Connections to {} are not checked.", connection.provider);
                 Err(Problem::not_found(detail))
             }
@@ -503,6 +519,7 @@ impl ProviderWatch {
             response_p50_ms: percentile(50),
             response_p95_ms: percentile(95),
             failed_per_mille: (checks > 0).then(|| failed * 1_000 / checks.max(1)),
+            ..Self::default()
         }
     }
 }
@@ -517,7 +534,7 @@ impl ConnectionHealth {
             endpoint: row.endpoint.clone(),
             detail: row.advice.clone(),
         });
-        let blame = row.blame.map(|(blame, reason)| BlameView::of(blame, reason));
+        let blame = row.blame.map(|(blame, reason)| BlameView::of(blame, reason, row.incident.clone()));
         Self {
             connection: row.id.clone(),
             provider: row.provider.clone(),
@@ -542,8 +559,8 @@ impl ConnectionHealth {
 }
 
 impl BlameView {
-    fn of(blame: Blame, reason: Reason) -> Self {
-        Self { whose: blame.name(), reason: word(&reason), explanation: reason.explanation() }
+    pub(super) fn of(blame: Blame, reason: Reason, detail: Option<String>) -> Self {
+        Self { whose: blame.name(), reason: word(&reason), explanation: reason.explanation(), detail }
     }
 }
 

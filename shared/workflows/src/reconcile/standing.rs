@@ -212,6 +212,7 @@ pub(super) fn may_pass(trouble: Trouble) -> bool {
         | Trouble::ProviderError
         | Trouble::Unreadable
         | Trouble::OurNetwork
+        | Trouble::CertificateEndsSoon
         | Trouble::Silent => true,
         Trouble::TokenRefused
         | Trouble::ScopeMissing

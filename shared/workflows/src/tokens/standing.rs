@@ -54,6 +54,12 @@ impl TokenStanding {
         self.location.clone_from(&connection.location);
     }
 
+    /// Whether it could not be refreshed because the provider refuses our application: it says so in OAuth's own words.
+    pub fn is_application_refused(&self) -> bool {
+        let says_so = matches!(self.code.as_deref(), Some("invalid_client" | "unauthorized_client"));
+        self.failure == Some(Failure::Ours) && says_so
+    }
+
     /// Takes over how its refreshing stands.
     pub fn take(&mut self, state: &Token) {
         self.refreshed_here = true;

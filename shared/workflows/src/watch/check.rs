@@ -1,10 +1,12 @@
 //! One check, from its job to what is kept of it.
 
 use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tillwatch_domain::blame::is_of_the_account;
+use tillwatch_domain::certificate::Validity;
 use tillwatch_domain::health::{Check, Finding, Trouble, Turn, Verdict};
 use tillwatch_domain::{Connection, State, span};
 use tillwatch_platform::connections::Kind;
@@ -13,15 +15,18 @@ use tillwatch_platform::outbound::{OutboundError, is_public};
 use tillwatch_platform::vault::VaultError;
 use tillwatch_platform::watched::{Kept, NEVER_MS, spread};
 use tillwatch_providers::call::{Call, Response};
-use tillwatch_providers::checks::{self, Judged, Subject, Way};
+use tillwatch_providers::checks::{self, Judged, Way};
 use tillwatch_providers::smtp::{self, MailServer};
 
+use super::beside::Subject;
+use super::endpoint::ends;
 use super::mail::sign_in;
 use super::probe::{Caller, Probed, probe};
 use super::{Doing, Watch, WatchError};
 use crate::agenda::{Why, millis};
 use crate::configuration::Unconfigured;
-use crate::credentials::ask;
+use crate::credentials::ask_and_see;
+use crate::tokens::TokenStanding;
 
 /// What came of it.
 #[derive(Debug, Clone)]
@@ -34,22 +39,32 @@ pub enum Checked {
     NotDue,
     /// There is no such connection, or nothing to check it by.
     Gone,
+    /// It is no connection, and was looked at.
+    Beside,
 }
 
 /// A job may come a little before its time.
-const EARLY: Duration = Duration::from_secs(2);
+pub(super) const EARLY: Duration = Duration::from_secs(2);
 /// After what contradicts the verdict, another check tells soon whether it is over.
-const SOON: Duration = Duration::from_secs(30);
+pub(super) const SOON: Duration = Duration::from_secs(30);
 /// While nothing is to be reached from here, whether that is over is looked at as often.
-const CUT_OFF: Duration = Duration::from_mins(1);
+pub(super) const CUT_OFF: Duration = Duration::from_mins(1);
 /// What can't be checked because of its settings is looked at so often; sooner, when they change.
-const UNCHECKED: Duration = Duration::from_hours(1);
+pub(super) const UNCHECKED: Duration = Duration::from_hours(1);
 /// How long the calls are kept.
 const LOGGED: Duration = Duration::from_hours(14 * 24);
 
 impl Watch {
-    /// Checks one connection.
+    /// Checks one that is watched: a connection, or what stands beside them.
     pub async fn check(&self, id: &str, why: Why) -> Result<Checked, WatchError> {
+        match Subject::of(id) {
+            Subject::Connection => self.check_connection(id, why).await,
+            Subject::Page(provider) => self.read_page(provider, id, why).await,
+            Subject::Endpoint(provider) => self.ask_endpoint(provider, id, why).await,
+        }
+    }
+
+    async fn check_connection(&self, id: &str, why: Why) -> Result<Checked, WatchError> {
         let now = self.roster.clock.now();
         let kept = self.roster.agenda.watched.get::<Doing>(id).await?;
         let is_due = |kept: &Kept<Doing>| kept.due_ms <= millis(now, EARLY);
@@ -96,9 +111,20 @@ impl Watch {
             }
             Err(error) => return Err(error.into()),
         };
-        let of = Subject { own: &own, shared: &shared };
-        let caller = Heard { watch: self, provider };
-        let probed = probe(&caller, way, &of, &*self.roster.clock).await;
+        let of = checks::Subject { own: &own, shared: &shared };
+        let caller = Heard { watch: self, provider, certificate: Mutex::default() };
+        let mut probed = probe(&caller, way, &of, &*self.roster.clock).await;
+        let certificate = *caller.certificate.lock().unwrap_or_else(PoisonError::into_inner);
+        let ends_soon = certificate.filter(|certificate| certificate.ends_soon(now.as_millisecond()));
+        // A provider sees to its own certificates, and whoever has but connections can do nothing about them.
+        if let (Some(certificate), true, None) = (ends_soon, way.is_tenants_server(), probed.check.trouble) {
+            let Check { at_ms, took_ms, .. } = probed.check;
+            probed.check = Check::found(at_ms, Some(Trouble::CertificateEndsSoon), took_ms);
+            probed.advice = Some(ends(certificate));
+        }
+        if probed.check.trouble == Some(Trouble::TokenRefused) {
+            probed.is_application_refused = self.is_application_refused(&connection.id).await?;
+        }
         if probed.is_cut_off
             && leads_far(way, &of)
             && self.reach.is_cut_off(&self.outbound, self.roster.clock.now()).await
@@ -108,6 +134,12 @@ impl Watch {
         Ok(probed)
     }
 
+    /// Whether its token could not be refreshed because the provider refuses our application.
+    async fn is_application_refused(&self, id: &str) -> Result<bool, WatchError> {
+        let standing = self.tokens.get::<TokenStanding>(id).await?;
+        Ok(standing.is_some_and(|standing| standing.document.is_application_refused()))
+    }
+
     /// When it is to be checked next, Unix milliseconds.
     fn next_due(&self, id: &str, doing: &Doing, probed: &Probed, way: Way) -> i64 {
         let now = self.roster.clock.now();
@@ -115,6 +147,8 @@ impl Watch {
         let due_ms = match probed.check.trouble {
             Some(Trouble::Misconfigured) => regular(id, now, every.max(UNCHECKED)),
             Some(Trouble::OurNetwork) => millis(now, CUT_OFF.min(every)),
+            // It ends in days: nothing is to be learnt of it within seconds.
+            Some(Trouble::CertificateEndsSoon) => regular(id, now, every),
             _ if doing.health.is_in_doubt() => millis(now, SOON.min(every)),
             _ => regular(id, now, every),
         };
@@ -195,15 +229,18 @@ const PEERS_EVERY: Duration = Duration::from_mins(1);
 struct Heard<'a> {
     watch: &'a Watch,
     provider: &'a str,
+    /// The certificate of who answered last.
+    certificate: Mutex<Option<Validity>>,
 }
 
 impl Caller for Heard<'_> {
     async fn call(&self, call: &Call) -> Result<Response, OutboundError> {
-        let answer = ask(&self.watch.outbound, self.provider, call).await;
-        if answer.is_ok() && is_far(&call.url) {
+        let (response, certificate) = ask_and_see(&self.watch.outbound, self.provider, call).await?;
+        if is_far(&call.url) {
             self.watch.reach.heard(self.watch.roster.clock.now());
         }
-        answer
+        *self.certificate.lock().unwrap_or_else(PoisonError::into_inner) = certificate;
+        Ok(response)
     }
 
     async fn sign_in(&self, server: &MailServer) -> Result<Judged, OutboundError> {
@@ -216,7 +253,7 @@ impl Caller for Heard<'_> {
 }
 
 /// Whether all that a check asks is far.
-fn leads_far(way: Way, of: &Subject<'_>) -> bool {
+fn leads_far(way: Way, of: &checks::Subject<'_>) -> bool {
     match way {
         Way::Calls(checks) => checks.calls(of).is_ok_and(|calls| calls.iter().all(|call| is_far(&call.url))),
         Way::Mail => smtp::server(of).is_ok_and(|server| is_far_host(&server.host)),
@@ -233,7 +270,7 @@ pub(crate) fn regular(id: &str, now: Timestamp, every: Duration) -> i64 {
 }
 
 /// Whether a URL does not name an address that is near: what can be reached of those says nothing of the world.
-fn is_far(url: &str) -> bool {
+pub(super) fn is_far(url: &str) -> bool {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let host = rest.split(['/', '?']).next().unwrap_or_default();
     let host = host.rsplit_once('@').map_or(host, |(_, host)| host);

@@ -32,6 +32,9 @@ pub struct Doing {
     /// Why nothing could be asked, and what to do.
     #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
+    /// Whether the token is refused because the provider refused to refresh it for our application.
+    #[serde(rename = "ar", default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_application_refused: bool,
     /// What is left of the provider's limits.
     #[serde(rename = "q", default, skip_serializing_if = "Vec::is_empty")]
     pub quotas: Vec<Tracked>,
@@ -97,6 +100,7 @@ impl Doing {
         } else {
             (self.code, self.endpoint, self.advice) = (None, None, None);
         }
+        self.is_application_refused = probed.is_application_refused;
         track(&mut self.quotas, probed.quotas.clone(), at_ms);
         if let Some(TokenFacts { expires_at, never_expires, .. }) = &probed.token {
             let expires_ms = expires_at.map(jiff::Timestamp::as_millisecond);
@@ -142,6 +146,7 @@ mod tests {
             retry_after: None,
             calls: Vec::new(),
             is_cut_off: false,
+            is_application_refused: true,
         }
     }
 

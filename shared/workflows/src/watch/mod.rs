@@ -1,12 +1,16 @@
 //! The watch: whether each connection works, found out by asking its provider, and told.
 //!
 //! What falls due is found by its time and sent as jobs (`agenda.rs`), a job's checks are made and taken in (`check.rs`,
-//! `probe.rs`), and what is kept of a connection (`doing.rs`) is what everyone reads. All of it may be repeated and may stop
+//! `probe.rs`), and what is kept of a connection (`doing.rs`) is what everyone reads. Beside connections (`beside.rs`) the
+//! providers' status pages (`page.rs`) and our own addresses (`endpoint.rs`) are watched. All of it may be repeated and may stop
 //! anywhere: a check that was made and not written is made again.
 
+pub mod beside;
 mod check;
 mod doing;
+pub mod endpoint;
 mod mail;
+mod page;
 pub mod probe;
 mod reach;
 pub mod survey;
@@ -23,7 +27,8 @@ use tillwatch_platform::metrics::Metrics;
 use tillwatch_platform::outbound::Outbound;
 use tillwatch_platform::payloads::PayloadError;
 use tillwatch_platform::table::TableError;
-use tillwatch_platform::watched::{NEVER_MS, spread};
+use tillwatch_platform::vault::Vault;
+use tillwatch_platform::watched::{NEVER_MS, Watched, spread};
 use tillwatch_providers::checks;
 use tokio::sync::Mutex;
 
@@ -34,11 +39,14 @@ use crate::reconcile::ReconcileError;
 use crate::tally::TallyStore;
 use crate::tokens::TokensError;
 
+pub use beside::Beside;
 pub use check::Checked;
 pub(crate) use check::regular;
 pub use doing::{Doing, ToldOfToken};
+pub use endpoint::Endpoint;
+pub use page::Page;
 pub use reach::{REFERENCES, Reach};
-pub use survey::{Row, Survey, Surveys};
+pub use survey::{EndpointRow, Row, Survey, Surveys};
 
 /// A connection is checked for the first time within this.
 const FIRST_WITHIN: u32 = 10_000;
@@ -75,6 +83,8 @@ pub struct Roster {
     pub connections: Connections,
     /// How they do, and the queue of checks.
     pub agenda: Agenda,
+    /// What is watched beside connections.
+    pub beside: Beside,
     /// How all did when that was looked at last.
     pub surveys: Surveys,
     /// What was concluded of their webhooks.
@@ -89,6 +99,10 @@ pub struct Roster {
 pub struct Watch {
     /// Who is watched.
     pub roster: Arc<Roster>,
+    /// How connections' tokens stand.
+    pub tokens: Watched,
+    /// What our own address is asked with.
+    pub webhook_vault: Arc<Vault>,
     /// What calls are made with.
     pub credentials: Credentials,
     /// The way out.

@@ -14,7 +14,7 @@ use tillwatch_providers::checks::{Checks, Judged, Subject, TokenFacts, Way};
 use tillwatch_providers::smtp::{self, MailServer};
 
 /// An answer that takes longer is late (E7: 2 s for an API).
-const LATE: Duration = Duration::from_secs(2);
+pub(super) const LATE: Duration = Duration::from_secs(2);
 
 /// One call, as it is kept. Holds no secret: neither the URL nor what came.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +60,8 @@ pub struct Probed {
     pub calls: Vec<Called>,
     /// Whether nothing came from anyone: it may be that nothing can be reached from here.
     pub is_cut_off: bool,
+    /// Whether the provider refused our application when the token was to be refreshed.
+    pub is_application_refused: bool,
 }
 
 impl Probed {
@@ -74,6 +76,7 @@ impl Probed {
             retry_after: None,
             calls: Vec::new(),
             is_cut_off: false,
+            is_application_refused: false,
         }
     }
 
@@ -205,7 +208,7 @@ fn millis(span: Duration) -> u32 {
 }
 
 /// Whether not even a refusal came: not from the provider, and from nobody on the way to it.
-fn is_silence(error: &OutboundError) -> bool {
+pub(super) fn is_silence(error: &OutboundError) -> bool {
     matches!(error, OutboundError::NotFound(_) | OutboundError::Unreachable(_) | OutboundError::TimedOut(_))
 }
 

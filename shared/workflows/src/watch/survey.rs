@@ -15,7 +15,8 @@ use tillwatch_platform::watched::Kept;
 use tillwatch_providers::checks;
 use tokio::sync::Mutex;
 
-use super::{Doing, Roster, WatchError};
+use super::beside::All;
+use super::{Doing, Endpoint, Page, Roster, WatchError};
 use crate::tally::{Sent, Silent, Standing};
 
 /// How one connection does at that moment. Times are Unix milliseconds.
@@ -64,6 +65,12 @@ pub struct Row {
     /// Whose fault it is, and what speaks for it; none, where nothing is wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blame: Option<(Blame, blame::Reason)>,
+    /// The incident of the provider's status page, where that speaks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incident: Option<String>,
+    /// Whether the provider refused our application when the token was to be refreshed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_application_refused: bool,
     /// 0 to 100; none of what is paused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<u8>,
@@ -90,6 +97,33 @@ fn is_zero(count: &u32) -> bool {
     *count == 0
 }
 
+/// How our own address for a provider's webhooks does. Times are Unix milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointRow {
+    /// Its URL.
+    pub url: String,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Since when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since_ms: Option<i64>,
+    /// When it was asked last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checked_ms: Option<i64>,
+    /// How long the last answer took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_ms: Option<u32>,
+    /// What is wrong; none, if nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<Trouble>,
+    /// What is known beyond that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
+    /// When its certificate ends, as it was seen last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_ends_ms: Option<i64>,
+}
+
 /// How all connections do.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Survey {
@@ -97,6 +131,12 @@ pub struct Survey {
     pub at_ms: i64,
     /// The connections, the worst first, of these those that have been so for longest.
     pub rows: Vec<Row>,
+    /// What the providers' status pages say, by provider: see [`Page::has_incident`].
+    #[serde(default)]
+    pub pages: BTreeMap<String, Page>,
+    /// How our own addresses do, by the provider that they are for.
+    #[serde(default)]
+    pub endpoints: BTreeMap<String, EndpointRow>,
 }
 
 /// The survey that was made last.
@@ -133,23 +173,21 @@ impl Surveys {
 
 impl Survey {
     /// Judges all together.
-    pub fn of(
-        all: &[Kept<Doing>],
-        every: impl Fn(&str) -> Duration,
-        standing: &Standing,
-        now_ms: i64,
-    ) -> Self {
+    fn of(all: All, every: impl Fn(Option<&str>) -> Duration, standing: &Standing, now_ms: i64) -> Self {
+        let All { connections, pages, endpoints } = all;
         let is_fresh = (0..span::millis(CONCLUDED)).contains(&(now_ms - standing.at_ms));
         let sent = |id: &str| standing.connections.get(id).filter(|_| is_fresh).cloned().unwrap_or_default();
-        let of = |kept| row(kept, every(&kept.provider), sent(&kept.id), now_ms);
-        let mut rows: Vec<Row> = all.iter().map(of).collect();
-        let known = Known::of(&rows);
+        let row = |kept: &Kept<Doing>| row(kept, every(Some(&kept.provider)), sent(&kept.id), now_ms);
+        let mut rows: Vec<Row> = connections.iter().map(row).collect();
+        let known = Known::of(&rows, &pages, now_ms);
         let blames: Vec<_> = rows.iter().map(|row| known.blamed(row)).collect();
-        for (row, blame) in rows.iter_mut().zip(blames) {
-            row.blame = blame;
+        for (row, blamed) in rows.iter_mut().zip(blames) {
+            (row.blame, row.incident) = blamed;
         }
         rows.sort_by(|one, other| one.place().cmp(&other.place()));
-        Self { at_ms: now_ms, rows }
+        let endpoint = |(provider, endpoint)| (provider, EndpointRow::of(endpoint, every(None), now_ms));
+        let endpoints = endpoints.into_iter().map(endpoint).collect();
+        Self { at_ms: now_ms, rows, pages, endpoints }
     }
 
     /// How one does that was read since, judged by what was known of the others.
@@ -158,7 +196,7 @@ impl Survey {
         let sent = known.map(|row| row.sent.clone()).unwrap_or_default();
         let mut new = row(kept, every, sent, now_ms);
         let others = self.rows.iter().filter(|row| row.id != new.id);
-        new.blame = Known::of(others.chain([&new])).blamed(&new);
+        (new.blame, new.incident) = Known::of(others.chain([&new]), &self.pages, now_ms).blamed(&new);
         new
     }
 }
@@ -169,10 +207,12 @@ struct Known<'a> {
     checked: BTreeMap<&'a str, Vec<(i64, Peers)>>,
     /// Whose webhooks come, or have fallen silent.
     heard: BTreeMap<&'a str, Peers>,
+    pages: &'a BTreeMap<String, Page>,
+    now_ms: i64,
 }
 
 impl<'a> Known<'a> {
-    fn of(rows: impl IntoIterator<Item = &'a Row>) -> Self {
+    fn of(rows: impl IntoIterator<Item = &'a Row>, pages: &'a BTreeMap<String, Page>, now_ms: i64) -> Self {
         let mut all: BTreeMap<&str, Vec<(i64, Peers)>> = BTreeMap::new();
         let mut heard: BTreeMap<&str, Peers> = BTreeMap::new();
         for row in rows {
@@ -205,7 +245,7 @@ impl<'a> Known<'a> {
                 *peers = sum;
             }
         }
-        Self { checked: all, heard }
+        Self { checked: all, heard, pages, now_ms }
     }
 
     /// How those of a provider do that were checked since then.
@@ -214,9 +254,10 @@ impl<'a> Known<'a> {
         count.checked_sub(1).and_then(|last| known.get(last)).map_or_else(Peers::default, |(_, peers)| *peers)
     }
 
-    /// Whose fault it is, if anything is wrong.
-    fn blamed(&self, row: &Row) -> Option<(Blame, blame::Reason)> {
-        let trouble = row.trouble?;
+    /// Whose fault it is, if anything is wrong; and the provider's own word for it, where that is what speaks for it.
+    fn blamed(&self, row: &Row) -> (Option<(Blame, blame::Reason)>, Option<String>) {
+        let Some(trouble) = row.trouble else { return (None, None) };
+        let page = self.pages.get(&row.provider);
         let since_ms = row.since_ms.unwrap_or(i64::MIN);
         let mut all: BTreeMap<&str, Peers> = if trouble == Trouble::Silent {
             self.heard.clone()
@@ -225,14 +266,34 @@ impl<'a> Known<'a> {
         };
         let peers = all.remove(row.provider.as_str()).unwrap_or_default();
         let others: Vec<Peers> = all.into_values().collect();
-        Some(blame::blame(&Evidence {
+        let blamed = blame::blame(&Evidence {
             trouble,
             peers,
             others: &others,
-            incident: None,
+            incident: page.and_then(|page| page.has_incident(self.now_ms)),
             is_tenants_server: checks::of(&row.provider).is_some_and(checks::Way::is_tenants_server),
-            is_application_refused: false,
-        }))
+            is_application_refused: row.is_application_refused,
+        });
+        let incident = page.and_then(|page| page.incident(self.now_ms)).map(|incident| incident.name.clone());
+        (Some(blamed), incident.filter(|_| blamed.1 == blame::Reason::StatusPage))
+    }
+}
+
+impl EndpointRow {
+    fn of(endpoint: Endpoint, every: Duration, now_ms: i64) -> Self {
+        let verdict = endpoint.verdict(now_ms, every);
+        let trouble = endpoint.trouble(now_ms, every);
+        let last = endpoint.health.checks().last();
+        Self {
+            verdict,
+            since_ms: endpoint.health.since_ms(),
+            checked_ms: last.map(|check| check.at_ms),
+            took_ms: last.map(|check| check.took_ms),
+            trouble,
+            advice: endpoint.advice.filter(|_| trouble.is_some()),
+            certificate_ends_ms: endpoint.certificate_ends_ms,
+            url: endpoint.url,
+        }
     }
 }
 
@@ -324,6 +385,8 @@ fn row(kept: &Kept<Doing>, every: Duration, mut sent: Sent, now_ms: i64) -> Row 
             None => told(&document.advice),
         },
         blame: None,
+        incident: None,
+        is_application_refused: document.is_application_refused,
         score,
         reasons,
         quotas: document.quotas.clone(),
@@ -365,6 +428,7 @@ impl Roster {
             return Ok(());
         }
         let survey = Arc::new(self.survey().await?);
+        self.watch_beside(&survey).await?;
         if let Some(kept) = &self.surveys.kept
             && let Some(packed) = packed(&survey)
         {
@@ -375,8 +439,10 @@ impl Roster {
     }
 
     async fn survey(&self) -> Result<Survey, WatchError> {
-        let all = self.agenda.watched.all::<Doing>().await?;
-        let every = |provider: &str| self.interval(provider).unwrap_or(self.every);
+        let all = self.everything().await?;
+        let every = |provider: Option<&str>| {
+            provider.and_then(|provider| self.interval(provider)).unwrap_or(self.every)
+        };
         // How they do is told without what can't be read.
         let standing = match self.tallies.concluded().await {
             Ok((standing, _)) => standing,
@@ -385,7 +451,7 @@ impl Roster {
                 Arc::default()
             }
         };
-        Ok(Survey::of(&all, every, &standing, self.clock.now().as_millisecond()))
+        Ok(Survey::of(all, every, &standing, self.clock.now().as_millisecond()))
     }
 }
 

@@ -7,6 +7,7 @@ use tillwatch_platform::connections::Kind;
 use tillwatch_platform::watched::NEVER_MS;
 use tillwatch_providers::{catalogue, checks, reconcile, tokens};
 
+use super::beside::Subject;
 use super::{Roster, WatchError};
 use crate::agenda::millis;
 use crate::reconcile::{ReconcileRoster, is_reconciled};
@@ -64,8 +65,13 @@ impl Roster {
             }
         }
         // Those that nobody looks at would stay for ever.
-        for (id, _) in watched.into_iter().filter(|(_, due_ms)| *due_ms == NEVER_MS) {
-            self.agenda.watched.delete(&id).await?;
+        let far_off_ms = millis(self.clock.now(), self.every * 2 + LEEWAY);
+        for (id, due_ms) in watched {
+            if due_ms == NEVER_MS {
+                self.agenda.watched.delete(&id).await?;
+            } else if due_ms > far_off_ms {
+                self.enrol_beside(Subject::of(&id), true).await?;
+            }
         }
         for (id, _) in with_token.into_iter().filter(|(_, due_ms)| *due_ms == NEVER_MS) {
             token_roster.agenda.watched.delete(&id).await?;

@@ -2,6 +2,7 @@
 
 use utoipa::OpenApi;
 
+use super::super::beside::{EndpointView, IncidentView, StatusPageView};
 use super::super::health::ProviderHealth;
 use super::super::watch::{
     BlameView, CallView, CallsPage, CheckMade, ChecksAsked, ConnectionHealth, ConnectionHealthDetail,
@@ -33,8 +34,11 @@ use super::Problems;
         ConnectionHealth,
         ConnectionHealthDetail,
         ConnectionHealthPage,
+        EndpointView,
+        IncidentView,
         ProviderWatch,
         QuotaView,
+        StatusPageView,
         TroubleView,
         WatchView
     ))
