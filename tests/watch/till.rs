@@ -72,30 +72,27 @@ impl Till {
     /// Sells something; its webhook, which is yet to be sent.
     pub(super) fn sell(&self, id: &str) -> Sent {
         let (at, second) = (self.world.now(), self.world.now().as_second());
-        let (object, body) = match self.provider {
-            "square" => {
-                let payment = json!({
-                    "id": id, "status": "COMPLETED", "created_at": "2026-11-23T22:00:00Z", "updated_at": at.to_string(),
-                    "total_money": {"amount": 100, "currency": "USD"}, "location_id": "L1",
-                });
-                let body = json!({
-                    "merchant_id": "M1", "type": "payment.updated", "event_id": format!("event of {id}"),
-                    "created_at": at.to_string(), "data": {"type": "payment", "id": id, "object": {"payment": payment}},
-                });
-                (payment, body)
-            }
-            _ => {
-                let event = json!({
-                    "id": format!("evt_{id}"), "object": "event", "created": second, "type": "payment_intent.succeeded",
-                    "livemode": true, "data": {"object": {
-                        "id": id, "object": "payment_intent", "status": "succeeded", "amount": 100,
-                        "amount_received": 100, "currency": "usd",
-                    }},
-                });
-                let mut body = event.clone();
-                body["account"] = "acct_1".into();
-                (event, body)
-            }
+        let (object, body) = if self.provider == "square" {
+            let payment = json!({
+                "id": id, "status": "COMPLETED", "created_at": "2026-11-23T22:00:00Z", "updated_at": at.to_string(),
+                "total_money": {"amount": 100, "currency": "USD"}, "location_id": "L1",
+            });
+            let body = json!({
+                "merchant_id": "M1", "type": "payment.updated", "event_id": format!("event of {id}"),
+                "created_at": at.to_string(), "data": {"type": "payment", "id": id, "object": {"payment": payment}},
+            });
+            (payment, body)
+        } else {
+            let event = json!({
+                "id": format!("evt_{id}"), "object": "event", "created": second, "type": "payment_intent.succeeded",
+                "livemode": true, "data": {"object": {
+                    "id": id, "object": "payment_intent", "status": "succeeded", "amount": 100,
+                    "amount_received": 100, "currency": "usd",
+                }},
+            });
+            let mut body = event.clone();
+            body["account"] = "acct_1".into();
+            (event, body)
         };
         self.sold.lock().unwrap().insert(id.to_owned(), (at, object));
         let (body, settings) = (body.to_string().into_bytes(), settings(self.provider));
