@@ -63,7 +63,7 @@ async fn a_webhook_that_comes_after_all_changes_nothing_and_is_no_error() {
         let sent = till.sell("late");
         till.pass(3).await;
         let before = till.record("late").await.unwrap();
-        assert_eq!(till.world.post(&sent).await, 200);
+        assert_eq!(till.world.post(&till.signed_now(sent)).await, 200);
         till.pass(3).await;
         let after = till.record("late").await.unwrap();
         assert_eq!(after, before, "{provider}");
@@ -173,7 +173,8 @@ async fn where_a_provider_does_not_list_the_position_stays_and_what_was_lost_is_
         assert_eq!((&view["state"], &view["listed_until"]), (&json!("failing"), &before), "{manner:?}");
         assert!(view["trouble"].is_string() && view["failures"].as_u64().unwrap() > 2, "{view}");
         let asked = till.server.calls().len();
-        assert!(asked <= 12, "{manner:?}: {asked} calls in six hours");
+        // What is too large is asked for in ever smaller parts first.
+        assert!(asked <= 16, "{manner:?}: {asked} calls in six hours");
         till.server.behave(Manner::Well);
         till.pass(3).await;
         assert_eq!(till.gap().await, told("gap", 1, 1), "{manner:?}");

@@ -99,6 +99,11 @@ impl Till {
         signed(self.provider, Headers::new(), body, at, &settings)
     }
 
+    /// The same webhook, sent only now: Stripe signs when.
+    pub(super) fn signed_now(&self, sent: Sent) -> Sent {
+        signed(self.provider, Headers::new(), sent.body, self.world.now(), &settings(self.provider))
+    }
+
     /// Sells something, and its webhook comes.
     pub(super) async fn sell_and_tell(&self, id: &str) {
         let sent = self.sell(id);
