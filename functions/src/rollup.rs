@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tillwatch_domain::event::RECONCILED;
+use tillwatch_domain::event::Origin;
 use tillwatch_domain::figures::Counted;
 use tillwatch_domain::{Cause, Outcome};
 use tillwatch_platform::beats::Part;
@@ -110,7 +110,7 @@ fn counted(image: &Map<String, Value>) -> Option<Counted> {
         processed_ms: number(image, "pa"),
         attempts: number(image, "at").and_then(|count| u32::try_from(count).ok()).unwrap_or(0),
         count: number(image, "n").unwrap_or(1),
-        reconciled: text(image, "sr") == Some(RECONCILED),
+        origin: Origin::of(text(image, "sr")),
     })
 }
 

@@ -467,6 +467,7 @@ fn watch(
             environment.connections_table()?,
             environment.figures_table()?,
         ),
+        events: Table::new(config, environment.table()?, environment.figures_table()?),
         webhook_vault: Arc::clone(&configuration.webhook_vault),
         credentials: Credentials::new(configuration),
         outbound,

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use proptest::prelude::*;
 use tillwatch::embedded::table::EmbeddedTable;
+use tillwatch_domain::event::Origin;
 use tillwatch_domain::figures::{Counted, Deltas, of};
 use tillwatch_domain::{Cause, Outcome};
 use tillwatch_platform::table::{LocalEndpoint, Period, Table, schema};
@@ -80,7 +81,7 @@ fn changes() -> impl Strategy<Value = Vec<StreamChange>> {
                 processed_ms: Some(BEGINNING + minute * 60_000 + 40),
                 attempts: 1,
                 count: 1,
-                reconciled: false,
+                origin: Origin::Webhook,
             }
         };
         let numbered = changes.into_iter().zip(92_u128..);

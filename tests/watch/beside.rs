@@ -11,7 +11,7 @@ use tillwatch_tests::front::{AUTHORITY, Front, good_until};
 use tillwatch_tests::sender::{sample, text};
 use tillwatch_tests::server::{Manner, Reply, Server};
 use tillwatch_tests::world::{World, settings};
-use tillwatch_workflows::receive::trial;
+use tillwatch_workflows::receive::{synthetic, trial};
 
 use super::place::Place;
 
@@ -156,13 +156,23 @@ async fn our_own_address_is_up_if_the_webhook_function_answers_there_and_nothing
     let front = Front::start().await;
     let place = behind(&front).await;
     front.lead_to(place.world.stack());
-    place.world.watch_for(INTERVAL * 3).await;
-    place.world.work().await;
+    for _ in 0..30 {
+        place.world.watch_for(Duration::from_secs(30)).await;
+        place.world.work().await;
+    }
     let row = our_own(&place).await;
     assert_eq!((row["status"].as_str(), &row["trouble"]), (Some("up"), &Value::Null), "{row}");
     assert_eq!(row["url"], format!("{}/webhooks/stripe", front.base));
     assert!(row["certificate_expires_at"].is_string() && row["since"].is_string(), "{row}");
-    assert_eq!(place.world.deliveries("stripe").await, Vec::<Value>::new());
+    // But for the synthetic webhooks, which took the whole way and no effect.
+    let deliveries = place.world.deliveries("stripe").await;
+    assert!((2..=4).contains(&deliveries.len()), "{deliveries:?}");
+    for delivery in deliveries {
+        let told = (&delivery["status"], &delivery["source"], &delivery["connection"]);
+        assert_eq!(told, (&json!("ignored"), &json!("synthetic"), &Value::Null));
+    }
+    let took_ms = row["synthetic"]["took_ms"].as_u64().unwrap();
+    assert!(took_ms <= 30_000 && row["synthetic"]["sent_at"].is_string(), "{row}");
     // As of a provider of which nothing came.
     assert_eq!(place.world.health("stripe").await, place.world.health("zettle").await);
     let written = place.world.metrics.lines().join("\n");
@@ -248,4 +258,65 @@ async fn a_trial_is_answered_to_who_has_the_ring_alone_and_for_the_provider_that
     world.work().await;
     // Those were judged as anyone's requests are.
     assert_eq!(world.deliveries("stripe").await.len(), 4);
+}
+
+#[tokio::test]
+async fn where_what_is_taken_is_not_processed_our_own_address_does_badly_until_it_is() {
+    let front = Front::start().await;
+    let place = behind(&front).await;
+    front.lead_to(place.world.stack());
+    place.world.watch_for(INTERVAL * 6).await;
+    let row = our_own(&place).await;
+    assert_eq!(
+        (&row["status"], &row["trouble"]["kind"]),
+        (&json!("degraded"), &json!("unprocessed")),
+        "{row}"
+    );
+    assert_eq!((&row["blame"]["whose"], &row["synthetic"]), (&json!("us"), &Value::Null));
+    for _ in 0..60 {
+        place.world.work().await;
+        place.world.watch_for(Duration::from_secs(30)).await;
+    }
+    let row = our_own(&place).await;
+    assert_eq!((&row["status"], row["synthetic"].is_object()), (&json!("up"), true), "{row}");
+}
+
+#[tokio::test]
+async fn a_mark_holds_for_its_own_body_alone() {
+    let world = World::new().await;
+    let ring = world.stack().ports().webhook_vault.ring();
+    let sent =
+        |number| sample("stripe", "payment_intent.succeeded", number, world.now(), &settings("stripe"));
+    let (first, second) = (sent(1), sent(2));
+    let marked = synthetic::mark(&ring, "stripe", &first.body);
+    for sent in [&first, &second] {
+        let mut event = sent.event();
+        let mark = HeaderValue::from_str(marked.expose_secret()).unwrap();
+        event.headers.insert(synthetic::HEADER, mark);
+        assert_eq!(world.stack().http(event).await.status_code, 200);
+    }
+    world.work().await;
+    let health = world.health("stripe").await;
+    assert_eq!((&health["received"], &health["applied"]), (&json!(1), &json!(1)), "{health}");
+    let deliveries = world.deliveries("stripe").await;
+    let ours = deliveries.iter().filter(|delivery| delivery["source"] == "synthetic").count();
+    assert_eq!((deliveries.len(), ours), (2, 1));
+}
+
+#[tokio::test]
+async fn a_synthetic_webhook_of_each_provider_is_taken_and_takes_no_effect() {
+    let world = World::new().await;
+    let ring = world.stack().ports().webhook_vault.ring();
+    for provider in tillwatch_providers::ALL {
+        let (name, kind) = (provider.name(), provider.sample_kinds()[0]);
+        let sent = sample(name, kind, 1, world.now(), &settings(name));
+        let mut event = sent.event();
+        let mark = synthetic::mark(&ring, name, &sent.body);
+        event.headers.insert(synthetic::HEADER, HeaderValue::from_str(mark.expose_secret()).unwrap());
+        assert_eq!(world.stack().http(event).await.status_code, 200, "{name}");
+        world.work().await;
+        let deliveries = world.deliveries(name).await;
+        assert_eq!((deliveries.len(), &deliveries[0]["status"]), (1, &json!("ignored")), "{name}");
+        assert_eq!(world.health(name).await["received"], 0, "{name}");
+    }
 }

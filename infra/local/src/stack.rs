@@ -18,6 +18,7 @@ use tillwatch_functions::processor::{Handler, Source};
 use tillwatch_functions::{
     checks, console, reconciliations, refreshes, rollup, subscriptions, tally, webhook,
 };
+use tillwatch_platform::beats::Part;
 use tillwatch_platform::clock::Clock;
 use tillwatch_platform::connections::{Connections, Unknown};
 use tillwatch_platform::metrics::Metrics;
@@ -236,7 +237,7 @@ impl Stack {
             secrets_prefix: String::new(),
         };
         let outbound = Arc::new(Outbound::new(ports.outbound));
-        let watch = Arc::new(watch(&ports, &configuration, &outbound));
+        let watch = Arc::new(watch(&ports, &table, &configuration, &outbound));
         let refresher = Arc::new(refresher(&ports, &configuration, &outbound));
         let reconciler = Arc::new(reconciler(&ports, &table, &configuration, &outbound));
         let keeper = Arc::new(Keeper {
@@ -380,6 +381,11 @@ impl Stack {
             .map_err(|error| failed(error.to_string()))?;
         self.ports.stream.counted(&last).await?;
         Ok(count)
+    }
+
+    /// Says that changes are counted, though there are none.
+    pub async fn rolls_up(&self) {
+        self.table.beat(Part::Rollup, self.ports.clock.now()).await;
     }
 
     /// Sends the schedule's sign of life through the queue.
@@ -563,7 +569,7 @@ fn tallies(ports: &Ports, table: &Table, backlog: &Backlog, watch: &Watch, refre
 }
 
 /// What checks connections.
-fn watch(ports: &Ports, configuration: &Configurator, outbound: &Arc<Outbound>) -> Watch {
+fn watch(ports: &Ports, table: &Table, configuration: &Configurator, outbound: &Arc<Outbound>) -> Watch {
     let roster = Roster {
         connections: configuration.connections.clone(),
         agenda: agenda(ports, Of::Health, &ports.checks),
@@ -576,6 +582,7 @@ fn watch(ports: &Ports, configuration: &Configurator, outbound: &Arc<Outbound>) 
     Watch {
         roster: Arc::new(roster),
         tokens: agenda(ports, Of::Tokens, &ports.refreshes).watched,
+        events: table.clone(),
         webhook_vault: Arc::clone(&configuration.webhook_vault),
         credentials: Credentials::new(configuration.clone()),
         outbound: Arc::clone(outbound),

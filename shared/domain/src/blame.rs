@@ -108,6 +108,7 @@ pub fn is_of_the_account(trouble: Trouble) -> bool {
         | Trouble::Unreadable
         | Trouble::Refused
         | Trouble::OurNetwork
+        | Trouble::Unprocessed
         | Trouble::Silent => false,
     }
 }

@@ -122,6 +122,31 @@ impl fmt::Debug for RequestId {
 
 /// Stands where the source of a request does, of an event that no request brought: the provider listed it when it was asked.
 pub const RECONCILED: &str = "reconciled";
+/// The source of webhooks that Tillwatch sent to itself, to prove the way.
+pub const SYNTHETIC: &str = "synthetic";
+
+/// What brought an event.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// A webhook of the provider's.
+    #[default]
+    Webhook,
+    /// The provider's list of what has happened.
+    Reconciled,
+    /// A webhook of our own.
+    Synthetic,
+}
+
+impl Origin {
+    /// By the source that is kept.
+    pub fn of(source: Option<&str>) -> Self {
+        match source {
+            Some(RECONCILED) => Self::Reconciled,
+            Some(SYNTHETIC) => Self::Synthetic,
+            _ => Self::Webhook,
+        }
+    }
+}
 
 /// A verified occurrence at a provider, in the one shape that all providers share.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::Outcome;
+use crate::event::{Origin, Outcome};
 use crate::rejection::Cause;
 
 /// Upper bounds, in milliseconds, of the buckets that processing times are counted in; the last bucket has none.
@@ -29,8 +29,8 @@ pub struct Counted {
     pub attempts: u32,
     /// How many requests it stands for: one, but for the sum of those rejected above the cap.
     pub count: i64,
-    /// Whether no webhook brought it: the provider listed it when it was asked. How webhooks go is not told by it.
-    pub reconciled: bool,
+    /// What brought it. How webhooks go is told by webhooks alone.
+    pub origin: Origin,
 }
 
 /// Amounts to add, by the figure's name. Zeros are left out.
@@ -107,7 +107,10 @@ pub const RETRIES: &str = "retries";
 /// What an item stands for in the minute and on the day in which it was received.
 pub fn of(item: &Counted) -> Deltas {
     let mut deltas = Deltas::default();
-    if item.reconciled {
+    if item.origin == Origin::Synthetic {
+        return deltas;
+    }
+    if item.origin == Origin::Reconciled {
         deltas.add(RECONCILED, item.count);
         deltas.add(format!("{RECONCILED}_{}", item.outcome.name()), item.count);
         return deltas;
@@ -146,7 +149,7 @@ mod tests {
             processed_ms,
             attempts: 1,
             count: 1,
-            reconciled: false,
+            origin: Origin::Webhook,
         }
     }
 
@@ -174,8 +177,14 @@ mod tests {
     }
 
     #[test]
+    fn what_was_sent_to_prove_the_way_is_in_no_figure() {
+        let ours = Counted { origin: Origin::Synthetic, ..counted(Outcome::Ignored, Some(1_030)) };
+        assert!(of(&ours).is_empty());
+    }
+
+    #[test]
     fn what_no_webhook_brought_is_counted_apart() {
-        let fetched = Counted { reconciled: true, ..counted(Outcome::Applied, Some(1_030)) };
+        let fetched = Counted { origin: Origin::Reconciled, ..counted(Outcome::Applied, Some(1_030)) };
         let deltas = step(None, &fetched);
         assert_eq!(deltas.iter().collect::<Vec<_>>(), [("reconciled", 1), ("reconciled_applied", 1)]);
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::Outcome;
+use crate::event::{Origin, Outcome};
 use crate::figures::{Counted, Deltas, RECEIVED, of, outcome_figure};
 
 /// An hour in milliseconds.
@@ -42,7 +42,7 @@ impl Webhooks {
     /// Counts one that arrived.
     pub fn add(&mut self, kind: &str, event: &Counted) {
         // What was fetched is no sign that webhooks come.
-        if event.outcome != Outcome::Rejected && !event.reconciled {
+        if event.outcome != Outcome::Rejected && event.origin == Origin::Webhook {
             self.last_ms = self.last_ms.max(Some(event.received_ms));
         }
         self.of_type(kind).merge(&of(event));
@@ -106,7 +106,7 @@ mod tests {
             processed_ms: Some(received_ms + 30),
             attempts,
             count: 1,
-            reconciled: false,
+            origin: Origin::Webhook,
         }
     }
 

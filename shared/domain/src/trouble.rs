@@ -40,13 +40,15 @@ pub enum Trouble {
     AddressNotPublic,
     /// We could not make the check: nothing at all is to be reached from here.
     OurNetwork,
+    /// What it takes is not processed in time.
+    Unprocessed,
     /// Its webhooks do not come, at a time at which they always did.
     Silent,
 }
 
 impl Trouble {
     /// Every one.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Slow,
         Self::RateLimited,
         Self::TimedOut,
@@ -63,6 +65,7 @@ impl Trouble {
         Self::Refused,
         Self::AddressNotPublic,
         Self::OurNetwork,
+        Self::Unprocessed,
         Self::Silent,
     ];
 
@@ -85,6 +88,7 @@ impl Trouble {
             Self::Refused => "refused",
             Self::AddressNotPublic => "address_not_public",
             Self::OurNetwork => "our_network",
+            Self::Unprocessed => "unprocessed",
             Self::Silent => "silent",
         }
     }
@@ -108,6 +112,7 @@ impl Trouble {
             Self::Refused => "It refuses the request itself.",
             Self::AddressNotPublic => "It lies at an address to which nobody outside may be sent.",
             Self::OurNetwork => "Nothing at all can be reached from here.",
+            Self::Unprocessed => "What it takes is not processed in time.",
             Self::Silent => "No webhook comes, at a time of the week at which they always did.",
         }
     }
@@ -136,6 +141,7 @@ impl Trouble {
             }
             Self::AddressNotPublic => "Give the server a public address: private ones are not called.",
             Self::OurNetwork => "Look at the network here: name service, gateway, firewall.",
+            Self::Unprocessed => "Look at the queue of events, and read the processor's log.",
             Self::Silent => {
                 "Look whether the webhook subscription is still there, and whether the place is closed: then say so in its opening hours."
             }
@@ -145,7 +151,9 @@ impl Trouble {
     /// What a check that ran into it has found.
     pub fn finding(self) -> Finding {
         match self {
-            Self::Slow | Self::RateLimited | Self::CertificateEndsSoon | Self::Silent => Finding::Poor,
+            Self::Slow | Self::RateLimited | Self::CertificateEndsSoon | Self::Unprocessed | Self::Silent => {
+                Finding::Poor
+            }
             Self::Misconfigured | Self::OurNetwork => Finding::Inconclusive,
             Self::TimedOut
             | Self::NoAddress

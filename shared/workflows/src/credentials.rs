@@ -11,8 +11,8 @@ use serde_json::Value;
 use tillwatch_domain::Connection;
 use tillwatch_domain::certificate::Validity;
 use tillwatch_platform::outbound::{Ask, Outbound, OutboundError};
-use tillwatch_providers::Headers;
 use tillwatch_providers::call::{Call, Response, Words};
+use tillwatch_providers::{Headers, Settings};
 use tokio::sync::Mutex;
 
 use crate::configuration::{Configurator, Tokens, Unconfigured};
@@ -54,6 +54,13 @@ impl Credentials {
         let words = Arc::new(value.map(|value| words(&value["api"])).unwrap_or_default());
         read.insert(provider.to_owned(), (now, Arc::clone(&words)));
         Ok(words)
+    }
+
+    /// What the provider's webhooks are signed with; none, if nothing can be read of that.
+    pub async fn settings(&self, provider: &str) -> Option<Settings> {
+        let name = self.configuration.secret_of(provider);
+        let secret = self.configuration.secrets.read(&name).await.ok()??;
+        serde_json::from_str(secret.expose_secret()).ok()
     }
 
     /// The connection's settings and tokens.

@@ -8,7 +8,7 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
-use tillwatch_domain::event::RECONCILED;
+use tillwatch_domain::event::{Origin, RECONCILED};
 use tillwatch_domain::{Cause, RequestId};
 use tillwatch_platform::table::PayloadAt;
 
@@ -65,6 +65,11 @@ impl Envelope {
     /// Whether no webhook brought it: the provider listed it when it was asked.
     pub fn is_reconciled(&self) -> bool {
         self.source.as_deref() == Some(RECONCILED)
+    }
+
+    /// Whether Tillwatch sent it to itself: it takes no effect.
+    pub fn is_synthetic(&self) -> bool {
+        Origin::of(self.source.as_deref()) == Origin::Synthetic
     }
 }
 

@@ -217,6 +217,7 @@ impl Processor {
         let mut processed = Processed { disposition: Disposition::Done, reports: vec![] };
         for event in events {
             match self.event(incoming, envelope, event).await {
+                Ok(_) if envelope.is_synthetic() => {}
                 Ok(outcome) => {
                     let outcome = outcome.map_or(DUPLICATE, Outcome::name);
                     processed.reports.push(self.report(envelope, outcome));
@@ -282,8 +283,12 @@ impl Processor {
             return Ok(None);
         }
         let proved_by = envelope.verdict.proved_by();
-        let home = self.routing.home(event, proved_by, envelope.again, self.clock.now()).await?;
-        let nothing_to_do = event.test || event.changes.is_empty();
+        let home = if envelope.is_synthetic() {
+            Home::Unknown
+        } else {
+            self.routing.home(event, proved_by, envelope.again, self.clock.now()).await?
+        };
+        let nothing_to_do = event.test || event.changes.is_empty() || envelope.is_synthetic();
         let mut cause = None;
         let outcome = match &home {
             Home::AnotherAccount(_) => return Err(Failure::AnotherAccount),

@@ -5,6 +5,7 @@
 //! too, up to a cap: above it only its number is.
 
 mod release;
+pub mod synthetic;
 pub mod trial;
 
 use std::collections::HashMap;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tillwatch_domain::connection::is_id;
+use tillwatch_domain::event::SYNTHETIC;
 use tillwatch_domain::{Cause, RequestId};
 use tillwatch_platform::clock::Clock;
 use tillwatch_platform::connections::By;
@@ -192,7 +194,9 @@ impl Receiver {
         {
             return answer;
         }
-        let answer = tokio::time::timeout(self.provider.patience(), self.decide(arrival, now)).await;
+        let is_synthetic = self.is_marked(&arrival, now).await;
+        let decided = self.decide(arrival, is_synthetic, now);
+        let answer = tokio::time::timeout(self.provider.patience(), decided).await;
         let answer = answer.unwrap_or_else(|_| Answer::Unavailable("it took too long".to_owned()));
         self.tell_shed(now).await;
         let outcome = match &answer {
@@ -204,11 +208,13 @@ impl Receiver {
                 "unavailable"
             }
         };
-        self.metrics.emit(now, self.provider.name(), outcome, &[(Metric::Requests, vec![1])]);
+        if !is_synthetic {
+            self.metrics.emit(now, self.provider.name(), outcome, &[(Metric::Requests, vec![1])]);
+        }
         answer
     }
 
-    async fn decide(&self, arrival: Arrival, now: Timestamp) -> Answer {
+    async fn decide(&self, arrival: Arrival, is_synthetic: bool, now: Timestamp) -> Answer {
         let source = shortened(&arrival.source);
         let unread = |cause, size| Rejected { cause, connection: None, request: None, size };
         let body = match arrival.body {
@@ -221,7 +227,10 @@ impl Receiver {
         let request = Request::arrived(self.provider, &arrival.headers, body, self.own.fingerprints());
         match self.judge(request, &arrival.source, now).await {
             Ok(Judged::Handshake(reply)) => Answer::Handshake(reply),
-            Ok(Judged::Verified(verified, own)) => self.accept(&verified, own, source, now).await,
+            Ok(Judged::Verified(verified, own)) => {
+                let source = if is_synthetic { Some(SYNTHETIC.to_owned()) } else { source };
+                self.accept(&verified, own, source, now).await
+            }
             Err(Unjudged::Unavailable(error) | Unjudged::Unopenable(error)) => Answer::Unavailable(error),
             Err(Unjudged::Unbelieved(Unbelieved { failure: Failure::Misconfigured(error), .. }, _)) => {
                 Answer::Unavailable(error.to_string())

@@ -9,6 +9,8 @@ use tokio::task::JoinSet;
 
 use crate::stack::Stack;
 
+/// After so long without work the stream's reader says that it is there.
+const IDLE: Duration = Duration::from_mins(1);
 /// How long a loop waits after something that it stands on failed.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
@@ -47,10 +49,14 @@ pub(super) async fn roll_up(stack: Arc<Stack>, mut stop: watch::Receiver<bool>) 
     loop {
         match stack.roll_up_batch().await {
             Ok(0) | Err(_) if *stop.borrow() => return,
-            Ok(0) => tokio::select! {
-                () = stack.ports().stream.wait() => {}
-                _ = stop.changed() => {}
-            },
+            Ok(0) => {
+                stack.rolls_up().await;
+                tokio::select! {
+                    () = stack.ports().stream.wait() => {}
+                    () = tokio::time::sleep(IDLE) => {}
+                    _ = stop.changed() => {}
+                }
+            }
             Ok(_) => {}
             Err(error) => pause(&error, &mut stop).await,
         }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use tillwatch_domain::event::Origin;
 use tillwatch_domain::figures::Counted;
 use tillwatch_domain::{Cause, Outcome};
 use tokio::task::JoinSet;
@@ -25,7 +26,7 @@ impl EventItem {
             processed_ms: self.processed_ms,
             attempts: self.attempts,
             count: self.count,
-            reconciled: self.is_reconciled(),
+            origin: Origin::of(self.source.as_deref()),
         }
     }
 }

@@ -51,10 +51,21 @@ pub struct EndpointView {
     pub response_ms: Option<u32>,
     /// When its certificate ends, as it was seen last.
     pub certificate_expires_at: Option<String>,
+    /// The last synthetic webhook that came to its end; null, if none did.
+    pub synthetic: Option<SyntheticView>,
     /// What is wrong; null, if nothing is.
     pub trouble: Option<TroubleView>,
     /// Whose fault it is: ours; null, if nothing is wrong.
     pub blame: Option<BlameView>,
+}
+
+/// A webhook that Tillwatch sent to itself: it takes the whole way, takes no effect and is in no figure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct SyntheticView {
+    /// When it was sent.
+    pub sent_at: String,
+    /// How long it took from its sending to its end, in milliseconds.
+    pub took_ms: u32,
 }
 
 impl StatusPageView {
@@ -93,6 +104,9 @@ impl EndpointView {
             checked_at: row.checked_ms.map(rfc3339),
             response_ms: row.took_ms,
             certificate_expires_at: row.certificate_ends_ms.map(rfc3339),
+            synthetic: row
+                .synthetic
+                .map(|(sent_ms, took_ms)| SyntheticView { sent_at: rfc3339(sent_ms), took_ms }),
             trouble: row.trouble.map(trouble),
             blame: row.trouble.map(|_| BlameView::of(Blame::Us, reason, None)),
         }

@@ -414,6 +414,20 @@ fn beside(text: &mut String, survey: &Survey, now_ms: i64) {
             Verdict::Unknown | Verdict::Paused => {}
         }
     }
+    let name = "tillwatch_synthetic_duration_seconds";
+    head(text, name, "How long the last synthetic webhook took from its sending to its end.", "gauge");
+    for (provider, endpoint) in &survey.endpoints {
+        if let Some((_, took_ms)) = endpoint.synthetic {
+            series(text, name, [("provider", provider.as_str())], i64::from(took_ms));
+        }
+    }
+    let name = "tillwatch_synthetic_timestamp_seconds";
+    head(text, name, "When the last synthetic webhook was sent that came to its end.", "gauge");
+    for (provider, endpoint) in &survey.endpoints {
+        if let Some((sent_ms, _)) = endpoint.synthetic {
+            series(text, name, [("provider", provider.as_str())], sent_ms);
+        }
+    }
     let name = "pos_endpoint_certificate_expires_timestamp_seconds";
     head(text, name, "When the certificate of our own address ends.", "gauge");
     for (provider, endpoint) in &survey.endpoints {

@@ -213,6 +213,7 @@ pub(super) fn may_pass(trouble: Trouble) -> bool {
         | Trouble::Unreadable
         | Trouble::OurNetwork
         | Trouble::CertificateEndsSoon
+        | Trouble::Unprocessed
         | Trouble::Silent => true,
         Trouble::TokenRefused
         | Trouble::ScopeMissing

@@ -16,6 +16,7 @@ use tillwatch_providers::checks::by_status;
 use super::beside::Subject;
 use super::check::{CUT_OFF, EARLY, SOON, UNCHECKED, is_far, regular};
 use super::probe::{LATE, is_silence, trouble};
+use super::synthetic::Synthetic;
 use super::{Checked, Watch, WatchError};
 use crate::agenda::{Why, millis};
 use crate::receive::trial;
@@ -35,6 +36,9 @@ pub struct Endpoint {
     /// When its certificate ends, as it was seen last; Unix milliseconds.
     #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
     pub certificate_ends_ms: Option<i64>,
+    /// What became of the synthetic webhooks that were sent there.
+    #[serde(rename = "y", default)]
+    pub synthetic: Synthetic,
 }
 
 impl Endpoint {
@@ -66,7 +70,7 @@ pub fn remedy(trouble: Trouble) -> &'static str {
         Trouble::Misconfigured | Trouble::AddressNotPublic => {
             "Set TILLWATCH_PUBLIC_URL to the `https` address at which providers reach this."
         }
-        Trouble::OurNetwork | Trouble::Silent => trouble.remedy(),
+        Trouble::OurNetwork | Trouble::Unprocessed | Trouble::Silent => trouble.remedy(),
         Trouble::Unreadable
         | Trouble::TokenRefused
         | Trouble::ScopeMissing
@@ -155,6 +159,19 @@ impl Watch {
         if is_silent && self.reach.is_cut_off(&self.outbound, roster.clock.now()).await {
             found.trouble = Some(Trouble::OurNetwork);
         }
+        let before = kept.as_ref().filter(|kept| kept.document.url == url);
+        let before = before.map(|kept| kept.document.synthetic.clone()).unwrap_or_default();
+        let mut synthetic = self.followed(before, now).await?;
+        if matches!(found.trouble, None | Some(Trouble::Slow | Trouble::CertificateEndsSoon))
+            && synthetic.pending.is_none()
+        {
+            synthetic.pending = self.send_synthetic(provider, &url, now).await;
+        }
+        if let (None, Some(lost_ms)) = (found.trouble, synthetic.lost_ms) {
+            let lost = Timestamp::from_millisecond(lost_ms).unwrap_or_default();
+            found.trouble = Some(Trouble::Unprocessed);
+            found.advice = Some(format!("A webhook of our own, taken at {lost}, has not come to its end."));
+        }
         let took_ms = u32::try_from(took.as_millis()).unwrap_or(u32::MAX);
         let check = Check::found(now.as_millisecond(), found.trouble, took_ms);
         let mut turn = None;
@@ -165,6 +182,7 @@ impl Watch {
             }
             turn = endpoint.health.take(check);
             endpoint.advice.clone_from(&found.advice);
+            endpoint.synthetic.clone_from(&synthetic);
             endpoint.certificate_ends_ms =
                 found.certificate.map(|certificate| certificate.ends_ms).or(endpoint.certificate_ends_ms);
             self.next_asked(id, endpoint, found.trouble)

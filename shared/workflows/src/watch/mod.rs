@@ -15,6 +15,7 @@ pub mod probe;
 mod reach;
 pub mod survey;
 mod sweep;
+mod synthetic;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use tillwatch_platform::connections::Connections;
 use tillwatch_platform::metrics::Metrics;
 use tillwatch_platform::outbound::Outbound;
 use tillwatch_platform::payloads::PayloadError;
-use tillwatch_platform::table::TableError;
+use tillwatch_platform::table::{Table, TableError};
 use tillwatch_platform::vault::Vault;
 use tillwatch_platform::watched::{NEVER_MS, Watched, spread};
 use tillwatch_providers::checks;
@@ -47,6 +48,7 @@ pub use endpoint::Endpoint;
 pub use page::Page;
 pub use reach::{REFERENCES, Reach};
 pub use survey::{EndpointRow, Row, Survey, Surveys};
+pub use synthetic::Synthetic;
 
 /// A connection is checked for the first time within this.
 const FIRST_WITHIN: u32 = 10_000;
@@ -101,6 +103,8 @@ pub struct Watch {
     pub roster: Arc<Roster>,
     /// How connections' tokens stand.
     pub tokens: Watched,
+    /// Events: what became of our own synthetic webhooks.
+    pub events: Table,
     /// What our own address is asked with.
     pub webhook_vault: Arc<Vault>,
     /// What calls are made with.

@@ -122,6 +122,9 @@ pub struct EndpointRow {
     /// When its certificate ends, as it was seen last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate_ends_ms: Option<i64>,
+    /// When the last synthetic webhook was sent that came to its end, and how long that took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synthetic: Option<(i64, u32)>,
 }
 
 /// How all connections do.
@@ -292,6 +295,7 @@ impl EndpointRow {
             trouble,
             advice: endpoint.advice.filter(|_| trouble.is_some()),
             certificate_ends_ms: endpoint.certificate_ends_ms,
+            synthetic: endpoint.synthetic.done,
             url: endpoint.url,
         }
     }

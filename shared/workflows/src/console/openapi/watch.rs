@@ -2,7 +2,7 @@
 
 use utoipa::OpenApi;
 
-use super::super::beside::{EndpointView, IncidentView, StatusPageView};
+use super::super::beside::{EndpointView, IncidentView, StatusPageView, SyntheticView};
 use super::super::health::ProviderHealth;
 use super::super::watch::{
     BlameView, CallView, CallsPage, CheckMade, ChecksAsked, ConnectionHealth, ConnectionHealthDetail,
@@ -39,6 +39,7 @@ use super::Problems;
         ProviderWatch,
         QuotaView,
         StatusPageView,
+        SyntheticView,
         TroubleView,
         WatchView
     ))
