@@ -47,6 +47,8 @@ pub(crate) struct Kept {
     cause: String,
     /// For how many requests it stands.
     count: usize,
+    /// How often processing was tried beyond the first time.
+    retries: usize,
 }
 
 /// All items of a table, past the console and its lists.
@@ -70,6 +72,7 @@ async fn kept(world: &World) -> (Vec<Kept>, usize) {
         status: text(item, "st"),
         cause: text(item, "ca"),
         count: item["n"]["N"].as_str().map_or(1, |digits| digits.parse().unwrap()),
+        retries: item["at"]["N"].as_str().map_or(0, |digits| digits.parse().unwrap()).max(1) - 1,
     });
     (events.collect(), records.len())
 }
@@ -138,6 +141,7 @@ impl Expected {
                 status: text(one, "status"),
                 cause: text(one, "cause"),
                 count: 1,
+                retries: usize::try_from(one["attempts"].as_u64().unwrap()).unwrap().max(1) - 1,
             })
             .collect();
         let kept: BTreeSet<_> = events.iter().filter(|event| event.count == 1).collect();
@@ -179,11 +183,13 @@ async fn figures_are_exact(world: &World, period: &str, events: &[Kept]) {
         }
     }
     let of_others = |name: &str| name.len() <= 2 || name.starts_with("latency");
+    let retries = events.iter().map(|event| event.retries).sum::<usize>();
     sums.retain(|name, sum| *sum != 0 && !of_others(name));
     let (statuses, causes) = counted(events);
     let mut expected = BTreeMap::from([("received".to_owned(), statuses.values().sum::<usize>())]);
     expected.extend(statuses.iter().map(|(status, count)| (format!("outcome_{status}"), *count)));
     expected.extend(causes.iter().map(|(cause, count)| (format!("cause_{cause}"), *count)));
+    expected.extend((retries > 0).then(|| ("retries".to_owned(), retries)));
     assert_eq!(json!(sums), json!(expected), "the counters of {period} of {events:?}");
 }
 
