@@ -6,6 +6,7 @@
 mod watch {
     mod answers;
     mod beside;
+    mod deadman;
     mod interrupted;
     mod mail;
     mod place;

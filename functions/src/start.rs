@@ -26,6 +26,7 @@ use tillwatch_workflows::backlog::Backlog;
 use tillwatch_workflows::configuration::Configurator;
 use tillwatch_workflows::console::{Console, Operators};
 use tillwatch_workflows::credentials::Credentials;
+use tillwatch_workflows::deadman::DeadMan;
 use tillwatch_workflows::own_settings::OwnSettings;
 use tillwatch_workflows::process::Processor;
 use tillwatch_workflows::receive::Receiver;
@@ -213,10 +214,19 @@ pub fn scheduler() -> Result<(), Error> {
         let config = aws::from_environment(Patience::WORKER)?;
         let (roster, tokens) = (roster(environment, &config)?, token_roster(environment, &config)?);
         let reconciled = reconcile_roster(environment, &config)?;
-        let (roster, tokens, reconciled) = (&roster, &tokens, &reconciled);
+        let deadman = DeadMan {
+            url: environment.deadman_url().map(Into::into),
+            outbound: outbound(environment, Limits::default().whole)?,
+            beats: roster.agenda.watched.clone(),
+            clock: Arc::new(SystemClock),
+            told_ms: Mutex::default(),
+        };
+        let (roster, tokens, reconciled, deadman) = (&roster, &tokens, &reconciled, &deadman);
         lambda_runtime::run(service_fn(|event: LambdaEvent<crate::checks::Tick>| async move {
             let sweeps = event.payload.sweep;
-            crate::checks::schedule(roster, tokens, reconciled, sweeps).await.map_err(Error::from)
+            let scheduled = crate::checks::schedule(roster, tokens, reconciled, sweeps).await?;
+            deadman.tell().await?;
+            Ok::<_, Error>(scheduled)
         }))
         .await
     })

@@ -122,6 +122,8 @@ pub struct World {
     pub public_url: String,
     /// Who is asked in the next process whether anything is to be reached from here.
     pub references: Vec<String>,
+    /// Whom the next process tells that all is at work.
+    pub deadman_url: Option<String>,
     /// What is watched in the next process beside connections.
     pub beside: Beside,
     stack: Option<Arc<Stack>>,
@@ -167,6 +169,7 @@ impl World {
             outbound: Limits { allow_private: true, ..Limits::default() },
             public_url: "https://hooks.example.com".to_owned(),
             references: Vec::new(),
+            deadman_url: None,
             beside: Beside::default(),
             stack: None,
             payloads: None,
@@ -228,6 +231,7 @@ impl World {
             policy: self.policy,
             outbound: self.outbound,
             public_url: Some(self.public_url.clone()),
+            deadman_url: self.deadman_url.clone().map(Into::into),
             check_every: tillwatch_workflows::watch::EVERY,
             reconcile_every: tillwatch_workflows::reconcile::EVERY,
             references: self.references.clone(),

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use secrecy::SecretString;
 use tillwatch_domain::retry::RetryPolicy;
 use tillwatch_platform::clock::{Clock as _, SystemClock};
 use tillwatch_platform::config::{Environment, optional};
@@ -120,6 +121,7 @@ struct Chosen {
     policy: RetryPolicy,
     allow_private: bool,
     public_url: Option<String>,
+    deadman_url: Option<SecretString>,
     check_every: Duration,
     reconcile_every: Duration,
 }
@@ -132,6 +134,7 @@ async fn serve(arguments: Arguments) -> Result<(), Failure> {
         policy: RetryPolicy::with_attempts(Environment.attempts()?),
         allow_private: Environment.allow_private()?,
         public_url: Environment.public_url(),
+        deadman_url: Environment.deadman_url().map(Into::into),
         check_every: Environment.check_every()?.unwrap_or(EVERY),
         reconcile_every: Environment.reconcile_every()?.unwrap_or(reconcile::EVERY),
     };
@@ -250,6 +253,7 @@ fn background(
             outbound: Limits { allow_private: chosen.allow_private, ..Limits::default() },
             beside: Beside { pages: status_pages(), public_url: chosen.public_url.clone() },
             public_url: chosen.public_url,
+            deadman_url: chosen.deadman_url,
             check_every: chosen.check_every,
             reconcile_every: chosen.reconcile_every,
             references: REFERENCES.map(str::to_owned).to_vec(),

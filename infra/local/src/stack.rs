@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use aws_lambda_events::event::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use jiff::Timestamp;
+use secrecy::SecretString;
 use serde_json::Value;
 use tillwatch_domain::Cause;
 use tillwatch_domain::retry::RetryPolicy;
@@ -35,6 +36,7 @@ use tillwatch_workflows::backlog::Backlog;
 use tillwatch_workflows::configuration::Configurator;
 use tillwatch_workflows::console::{Console, Exposition, Operators, Problem};
 use tillwatch_workflows::credentials::Credentials;
+use tillwatch_workflows::deadman::{DeadMan, Told};
 use tillwatch_workflows::envelope::Message;
 use tillwatch_workflows::own_settings::OwnSettings;
 use tillwatch_workflows::process::Processor;
@@ -162,6 +164,8 @@ pub struct Ports {
     pub outbound: Limits,
     /// The address at which providers reach this; none, if they don't.
     pub public_url: Option<String>,
+    /// Whom to tell each minute that all is at work; none, where nobody is told.
+    pub deadman_url: Option<SecretString>,
     /// The time between two checks of a connection.
     pub check_every: Duration,
     /// The time between two comparisons of what has arrived with what a provider lists.
@@ -184,6 +188,7 @@ pub struct Stack {
     watch: Arc<Watch>,
     refresher: Arc<Refresher>,
     tallies: Tallies,
+    deadman: DeadMan,
     reconciler: Arc<Reconciler>,
     routing: Arc<Routing>,
 }
@@ -281,6 +286,7 @@ impl Stack {
             console,
             table,
             subscriptions: keeper,
+            deadman: deadman(&ports, &watch),
             watch,
             refresher,
             tallies,
@@ -427,6 +433,13 @@ impl Stack {
         Ok(sent.map_err(failed)?.due)
     }
 
+    /// Tells the dead-man switch that all is at work, as the schedule does, if it is.
+    pub async fn tell_deadman(&self) -> Result<Told, QueueError> {
+        let failed =
+            |error: TableError| QueueError { action: "tell the dead-man switch", cause: error.to_string() };
+        self.deadman.tell().await.map_err(failed)
+    }
+
     /// Takes one job of the queue of checks, as the event source does; how many it was.
     pub async fn check_batch(&self) -> Result<usize, QueueError> {
         let queue = &self.ports.checks;
@@ -553,6 +566,17 @@ fn reconciler(
         payloads: ports.payloads.clone(),
         clock: ports.clock.clone(),
         metrics: ports.metrics.clone(),
+    }
+}
+
+/// Who tells somebody outside that all is at work.
+fn deadman(ports: &Ports, watch: &Watch) -> DeadMan {
+    DeadMan {
+        url: ports.deadman_url.clone(),
+        outbound: Arc::clone(&watch.outbound),
+        beats: watch.roster.agenda.watched.clone(),
+        clock: ports.clock.clone(),
+        told_ms: Mutex::default(),
     }
 }
 

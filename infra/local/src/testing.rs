@@ -74,6 +74,7 @@ pub(crate) async fn stack(path: &Path, secrets: Arc<dyn Secrets>) -> Arc<Stack> 
         public_url: None,
         check_every: tillwatch_workflows::watch::EVERY,
         reconcile_every: tillwatch_workflows::reconcile::EVERY,
+        deadman_url: None,
         references: Vec::new(),
         beside: tillwatch_workflows::watch::Beside::default(),
     }))

@@ -162,6 +162,11 @@ impl Environment {
         Some(url.trim().trim_end_matches('/').to_owned())
     }
 
+    /// The URL that is called each minute to say that all is at work; none, if it is not said. A secret.
+    pub fn deadman_url(self) -> Option<String> {
+        optional("TILLWATCH_DEADMAN_URL").map(|url| url.trim().to_owned())
+    }
+
     /// Whether calls may go to private addresses, and by plain HTTP. For a developer's own machine alone: whoever may say
     /// where a provider is reached could reach everything that is near.
     pub fn allow_private(self) -> Result<bool, ConfigError> {

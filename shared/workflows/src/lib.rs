@@ -6,6 +6,7 @@ pub mod backlog;
 pub mod configuration;
 pub mod console;
 pub mod credentials;
+pub mod deadman;
 pub mod envelope;
 pub mod limits;
 pub mod own_settings;

@@ -169,6 +169,9 @@ pub(super) async fn beat(stack: Arc<Stack>, mut stop: watch::Receiver<bool>) {
                     tracing::warn!(%error, "the heartbeat could not be sent");
                 }
                 stack.tell_shed(now).await;
+                if let Err(error) = stack.tell_deadman().await {
+                    tracing::warn!(%error, "the dead-man switch could not be told");
+                }
             }
             _ = stop.changed() => break,
         }
