@@ -276,6 +276,19 @@ impl Resolve for PublicOnly {
     }
 }
 
+/// Whether an I/O error is that a certificate is not good. An I/O error's source is its inner error's source, and not the
+/// inner error itself; and it may be wrapped in another.
+fn is_of_certificate(error: &std::io::Error) -> bool {
+    let mut inner = error.get_ref();
+    while let Some(error) = inner {
+        if matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))) {
+            return true;
+        }
+        inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    }
+    false
+}
+
 fn failed(error: &reqwest::Error, host: &str) -> OutboundError {
     let host = host.to_owned();
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
@@ -290,9 +303,7 @@ fn failed(error: &reqwest::Error, host: &str) -> OutboundError {
             if io.kind() == std::io::ErrorKind::ConnectionRefused {
                 return OutboundError::NobodyListens(host);
             }
-            // An I/O error's source is its inner error's source, and not the inner error itself.
-            let inner = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-            if matches!(inner, Some(rustls::Error::InvalidCertificate(_))) {
+            if is_of_certificate(io) {
                 return OutboundError::Certificate(host);
             }
         }
