@@ -179,7 +179,7 @@ async fn our_own_address_is_down_if_something_else_answers_or_no_webhook_could_b
     assert_eq!(row["blame"]["whose"], "us");
     assert_eq!(place.status("stripe-0").await, "up");
     // The function answers, and could take no webhook: its secret makes no sense.
-    place.world.secrets.put("stripe", Some(json!([])));
+    place.world.secrets.put("stripe", Some(json!("nonsense")));
     front.lead_to(place.world.stack());
     place.world.watch_for(INTERVAL * 2).await;
     let row = our_own(&place).await;

@@ -109,7 +109,10 @@ mod tests {
         match u8::try_from(length) {
             Ok(short @ 0..0x80) => bytes.push(short),
             Ok(long) => bytes.extend([0x81, long]),
-            Err(_) => bytes.extend([0x82, (length >> 8) as u8, (length & 0xff) as u8]),
+            Err(_) => {
+                let [high, low] = u16::try_from(length).unwrap().to_be_bytes();
+                bytes.extend([0x82, high, low]);
+            }
         }
         bytes.extend(content);
         bytes
