@@ -310,6 +310,19 @@ async fn addresses(name: &str, port: u16, allow_private: bool) -> Result<Vec<Soc
     Ok(found)
 }
 
+/// Whether an I/O error is that a certificate is not good. An I/O error's source is its inner error's source, and not the
+/// inner error itself; and it may be wrapped in another.
+fn is_of_certificate(error: &io::Error) -> bool {
+    let mut inner = error.get_ref();
+    while let Some(error) = inner {
+        if matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))) {
+            return true;
+        }
+        inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    }
+    false
+}
+
 fn failed(error: &reqwest::Error, host: &str) -> OutboundError {
     let host = host.to_owned();
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
@@ -337,9 +350,7 @@ fn plain_io(error: &io::Error) -> Option<fn(String) -> OutboundError> {
     if error.kind() == io::ErrorKind::ConnectionRefused {
         return Some(OutboundError::NobodyListens);
     }
-    // An I/O error's source is its inner error's source, and not the inner error itself.
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    matches!(inner, Some(rustls::Error::InvalidCertificate(_))).then_some(OutboundError::Certificate)
+    is_of_certificate(error).then_some(OutboundError::Certificate)
 }
 
 #[cfg(test)]

@@ -114,3 +114,13 @@ async fn a_secret_with_a_line_break_is_no_header_and_is_not_told() {
     let error = Outbound::new(limits()).ask(&ask).await.err().unwrap().to_string();
     assert!(error.contains("authorization") && !error.contains("hunter2"), "{error}");
 }
+
+#[test]
+fn that_a_certificate_is_not_good_is_known_however_it_is_wrapped() {
+    use std::io::Error;
+    let bad = || rustls::Error::InvalidCertificate(rustls::CertificateError::Expired);
+    assert!(is_of_certificate(&Error::other(bad())));
+    assert!(is_of_certificate(&Error::other(Error::other(bad()))));
+    assert!(!is_of_certificate(&Error::other(rustls::Error::HandshakeNotComplete)));
+    assert!(!is_of_certificate(&Error::other("closed")));
+}

@@ -242,10 +242,9 @@ mod tests {
 
     const DAY_MS: i64 = 24 * 3_600_000;
 
-    #[expect(clippy::unnecessary_wraps, reason = "the shape that is judged")]
-    fn answer(status: u16, body: &str, days: i64) -> Result<Answer, OutboundError> {
+    fn answer(status: u16, body: &str, days: i64) -> Answer {
         let certificate = Validity { begins_ms: (days - 90) * DAY_MS, ends_ms: days * DAY_MS };
-        Ok(Answer { status, headers: Vec::new(), body: body.into(), certificate: Some(certificate) })
+        Answer { status, headers: Vec::new(), body: body.into(), certificate: Some(certificate) }
     }
 
     fn found(answer: &Result<Answer, OutboundError>) -> Option<Trouble> {
@@ -263,13 +262,13 @@ mod tests {
             (429, "{}", Some(Trouble::RateLimited)),
             (503, "{}", Some(Trouble::ProviderError)),
         ] {
-            assert_eq!(found(&answer(status, body, 60)), trouble, "{status} {body}");
+            assert_eq!(found(&Ok(answer(status, body, 60))), trouble, "{status} {body}");
         }
     }
 
     #[test]
     fn a_certificate_near_its_end_is_told_with_the_day() {
-        let found = judged(&answer(200, "word", 5), "word", Duration::ZERO, Timestamp::UNIX_EPOCH);
+        let found = judged(&Ok(answer(200, "word", 5)), "word", Duration::ZERO, Timestamp::UNIX_EPOCH);
         assert_eq!(found.trouble, Some(Trouble::CertificateEndsSoon));
         assert_eq!(found.advice.as_deref(), Some("The certificate ends on 1970-01-06 at 00:00 UTC."));
     }
