@@ -225,7 +225,7 @@ pub(crate) mod testing {
 
     /// What the parser makes of a webhook's body.
     pub(crate) fn webhook(provider: &str, headers: &[(&str, &str)], body: &str) -> Event {
-        let headers = Headers::from_iter(headers.iter().copied());
+        let headers: Headers = headers.iter().copied().collect();
         let received = Received { headers: &headers, body: body.as_bytes(), at: Timestamp::UNIX_EPOCH };
         crate::named(provider).unwrap().parse(received).unwrap().remove(0)
     }
