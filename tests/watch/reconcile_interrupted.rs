@@ -16,8 +16,8 @@ async fn lived(plan: &[(Step, Fault)]) -> (Till, Vec<Step>) {
     till.world.pass(Duration::from_hours(1));
     till.world.faults.plan(plan);
     let mut steps = Vec::new();
-    for turn in 0..10 {
-        till.world.pass(Duration::from_mins(10));
+    for turn in 0..7 {
+        till.world.pass(Duration::from_mins(20));
         till.world.reconcile().await;
         if turn % 3 == 2 {
             till.world.turn(Duration::ZERO).await;
@@ -26,13 +26,16 @@ async fn lived(plan: &[(Step, Fault)]) -> (Till, Vec<Step>) {
             till.world.restart().await;
         }
         // The first run and what comes of it.
-        if turn == 4 {
+        if turn == 3 {
             steps = till.world.faults.steps();
             steps.retain(|step| step.time == 1);
         }
     }
     till.world.faults.spare();
-    till.pass(2).await;
+    for _ in 0..5 {
+        till.world.turn(Duration::from_mins(20)).await;
+        till.world.reconcile().await;
+    }
     (till, steps)
 }
 
