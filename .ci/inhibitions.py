@@ -22,6 +22,10 @@ def of_provider(name, severity="warning", provider="square", **more):
     return {"alertname": name, "severity": severity, "scope": "provider", "provider": provider, **more}
 
 
+def of_ours(name, severity="warning", provider="square"):
+    return {**of_provider(name, severity, provider), "scope": "watch"}
+
+
 def of_connection(name, severity, provider="square"):
     return {"alertname": name, "severity": severity, "scope": "connection", "provider": provider, "connection": "a"}
 
@@ -48,13 +52,37 @@ CASES = [
             of_provider("PosProviderSlow", provider="stripe"),
             AUTH,
             of_queue("TillwatchQueueBehind", "warning", "events"),
+            of_ours("PosOurAddressDown", "critical"),
+            of_ours("PosOurCertificateExpiring"),
         ],
+    ),
+    (
+        "nobody can deliver",
+        of_ours("PosOurAddressDown", "critical"),
+        [
+            of_provider("PosProviderSilent"),
+            of_connection("PosWebhookSilence", "warning"),
+            of_ours("TillwatchSyntheticFailing"),
+            of_ours("TillwatchSyntheticMissing"),
+        ],
+        [
+            of_connection("PosConnectionRefused", "warning"),
+            of_connection("PosWebhookSilence", "warning", "stripe"),
+            of_ours("TillwatchSyntheticFailing", provider="stripe"),
+            of_ours("PosOurCertificateExpiring"),
+        ],
+    ),
+    (
+        "our certificate ends",
+        of_ours("PosOurCertificateUrgent", "critical"),
+        [of_ours("PosOurCertificateExpiring")],
+        [of_ours("PosOurCertificateExpiring", provider="stripe"), of_ours("TillwatchSyntheticFailing")],
     ),
     (
         "all are down",
         ALL_DOWN,
         [DOWN, {**DOWN, "provider": "stripe"}, of_connection("PosConnectionDown", "info"), of_provider("PosProviderSlow")],
-        [of_queue("TillwatchQueueStuck", "critical", "events"), STALE, {"alertname": "Watchdog", "severity": "none", "scope": "watch"}],
+        [of_queue("TillwatchQueueStuck", "critical", "events"), STALE, of_ours("PosOurAddressDown", "critical"), {"alertname": "Watchdog", "severity": "none", "scope": "watch"}],
     ),
     ("it is ours", OURS, [of_connection("PosConnectionDown", "info")], [of_connection("PosConnectionDown", "info", "stripe")]),
     (

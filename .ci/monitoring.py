@@ -1,5 +1,6 @@
-"""Holds rules and dashboard to docs/monitoring.md, which lists what /metrics gives and all alerts; the rules to their tests, and
-Alertmanager's configuration to the rules. Writes the dashboard's queries to standard output, as rules that promtool can check."""
+"""Holds docs/monitoring.md, which lists what /metrics gives and all alerts, to what it gives (a file, of a world in which every
+family has a series); rules and dashboard to that document; the rules to their tests, and Alertmanager's configuration to the
+rules. Writes the dashboard's queries to standard output, as rules that promtool can check."""
 
 import json
 import re
@@ -20,6 +21,8 @@ OTHERS = {
     "ALERTS": {"alertname", "alertstate", "severity", "scope", "provider"},
 }
 SEVERITIES, SCOPES = {"critical", "warning", "info", "none"}, {"platform", "provider", "connection", "watch"}
+# Labels of which the document lists the values, all of them, and nothing else in that style.
+LISTED = {"outcome", "whose", "queue", "part", "objective", "window"}
 VARIABLES = {"$__rate_interval": "5m", "$stack": "prod", "$provider": ".*", "$business": ".*"}
 
 differences = []
@@ -28,19 +31,60 @@ differences = []
 def table(heading):
     """The rows of the table under a heading of the document: cells, without the table's own head."""
     section = DOCUMENT.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
-    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| `")]
+    rows = [[cell.strip() for cell in re.split(r" \|(?= )", line.strip("| "))] for line in section.splitlines() if line.startswith("| `")]
     return {re.match(r"`(\w+)`", row[0]).group(1): row for row in rows}
 
 
 def families():
     """Each series of /metrics with its labels; a histogram has three."""
     for name, row in table("Figures").items():
-        cells = [cell.strip() for cell in row]
-        labels = set(re.findall(r"`(\w+)`", cells[2]))
-        if cells[1] == "histogram":
+        labels = set(re.findall(r"`(\w+)`", row[2]))
+        if row[1] == "histogram":
             yield from ((f"{name}_{part}", labels | ({"le"} if part == "bucket" else set())) for part in ("bucket", "sum", "count"))
         else:
             yield name, labels
+
+
+def given(exposition):
+    """Each family of an exposition that has a series: its kind, its labels, and the values of those that the document lists."""
+    kinds = dict(re.findall(r"^# TYPE (\w+) (\w+)$", exposition, re.MULTILINE))
+    found = {}
+    for name, text in re.findall(r"^(\w+)(?:\{(.*)\})? \S+$", exposition, re.MULTILINE):
+        family = name if name in kinds else re.sub(r"_(bucket|sum|count)$", "", name)
+        _, names, values = found.setdefault(family, (kinds.get(family, "untyped"), set(), set()))
+        labels = re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', text)
+        names.update(label for label, _ in labels if label != "le")
+        values.update(value for label, value in labels if label in LISTED)
+    for name in sorted(set(kinds) - set(found)):
+        differences.append(f"tests/examples/metrics.rs has no series of {name}, so that its labels are not seen")
+    return found
+
+
+def judge_figures(found):
+    """The document's table against what is given, both ways."""
+    listed = table("Figures")
+    for name in sorted(set(found) - set(listed)):
+        differences.append(f"/metrics gives {name}, which docs/monitoring.md does not list")
+    for name in sorted(set(listed) - set(found)):
+        differences.append(f"docs/monitoring.md lists {name}, which /metrics does not give")
+    for name in sorted(set(listed) & set(found)):
+        kind, labels, values = found[name]
+        said = listed[name][1], *(set(re.findall(r"`(\w+)`", cell)) for cell in listed[name][2:4])
+        if said[0] != kind:
+            differences.append(f"docs/monitoring.md says that {name} is a {said[0]}, and it is a {kind}")
+        if said[1] != labels:
+            differences.append(f"docs/monitoring.md gives {name} the labels {sorted(said[1])}, and it has {sorted(labels)}")
+        if said[2] != values:
+            differences.append(f"docs/monitoring.md says of {name} {sorted(said[2])}, and there are {sorted(values)}")
+
+
+def judge_values(where, expression, found):
+    """Notes values that an expression looks for and that no series has: of a name that was misspelt nothing is ever heard."""
+    values = set().union(*(values for _, _, values in found.values()))
+    for label, text in re.findall(r'(\w+)\s*(?:=~|!~|!=|=)\s*"([^"]*)"', expression):
+        for value in text.split("|") if label in LISTED else []:
+            if value not in values:
+                differences.append(f"{where} looks for {label} {value}, which none has")
 
 
 def rules():
@@ -81,11 +125,12 @@ def judge(where, expression, known):
                 differences.append(f"{where} asks for {name} by {label}, a label that it does not have")
 
 
-def judge_rules(known):
+def judge_rules(known, found):
     alerts = {}
     for path, rule in rules():
         name = rule.get("alert", rule.get("record"))
         judge(f"{path}: {name}", rule["expr"], known)
+        judge_values(f"{path}: {name}", rule["expr"], found)
         for text in rule.get("annotations", {}).values():
             for query in re.findall(r"printf\s+`(\w+:[\w:]+|\w+)[{`]", text):
                 if query not in known:
@@ -133,7 +178,7 @@ def judge_document(alerts):
     for name in sorted(set(alerts) ^ set(listed)):
         differences.append(f"{name} is {'not ' if name in alerts else ''}in docs/monitoring.md, and {'' if name in alerts else 'not '}in the rules")
     for name in set(alerts) & set(listed):
-        if listed[name][1].strip() != alerts[name]["labels"]["severity"]:
+        if listed[name][1] != alerts[name]["labels"]["severity"]:
             differences.append(f"docs/monitoring.md has another severity of {name} than the rules")
 
 
@@ -171,12 +216,13 @@ def queries(dashboard):
         yield each["name"], each["expr"], "annotation"
 
 
-def judge_dashboard(known):
+def judge_dashboard(known, found):
     dashboard = json.loads(DASHBOARD.read_text())
     written = []
     for title, expression, kind in queries(dashboard):
         where = f"{DASHBOARD.name}: {title}"
         judge(where, plain(expression), known)
+        judge_values(where, plain(expression), found)
         written.append({"record": f"dashboard:query:{len(written)}", "expr": plain(expression)})
         # With ten thousand connections, a panel of one line each is none.
         is_bounded = re.search(r"\b(sum|count|max|min|avg|quantile|topk|bottomk)\b|stack\w*:|pos_(endpoint|provider)_", expression)
@@ -202,11 +248,13 @@ def judge_dashboard(known):
 
 def main():
     known = {**OTHERS, **dict(families()), **dict(recorded())}
-    alerts = judge_rules(known)
+    found = given(Path(sys.argv[1]).read_text())
+    judge_figures(found)
+    alerts = judge_rules(known, found)
     judge_tests(alerts)
     judge_document(alerts)
     judge_routes(alerts)
-    written = judge_dashboard(known)
+    written = judge_dashboard(known, found)
     if differences:
         sys.exit("\n".join(differences))
     print(json.dumps({"groups": [{"name": "dashboard", "rules": written}]}))
