@@ -1,6 +1,13 @@
 //! The console function: an operator's HTTP request in, an answer out.
 
-use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, COOKIE, HOST, WWW_AUTHENTICATE};
+use std::io::Write as _;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::header::{
+    ACCEPT_ENCODING, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, COOKIE, HOST,
+    WWW_AUTHENTICATE,
+};
 use lambda_http::{Body, Request, RequestExt as _, Response};
 use tillwatch_workflows::console::{ApiRequest, Console};
 
@@ -33,7 +40,27 @@ pub async fn handle(console: &Console, request: &Request) -> Response<Body> {
     for (name, value) in answer.headers {
         response = response.header(name, value);
     }
+    let takes_gzip =
+        request.headers().get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).is_some_and(|codings| {
+            codings.split(',').any(|coding| coding.trim().eq_ignore_ascii_case("gzip"))
+        });
+    if takes_gzip
+        && answer.body.len() > LARGE
+        && let Ok(packed) = gzip(answer.body.as_bytes())
+    {
+        return response.header(CONTENT_ENCODING, "gzip").body(Body::Binary(packed)).unwrap_or_default();
+    }
     response.body(Body::Text(answer.body)).unwrap_or_default()
+}
+
+/// From so many bytes on an answer is packed for who takes it: Lambda gives out six million at most, and the series of ten
+/// thousand connections are twice as many.
+const LARGE: usize = 1_000_000;
+
+fn gzip(body: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(body)?;
+    encoder.finish()
 }
 
 /// All cookies. API Gateway lists them beside the headers, from where they were put back among them.

@@ -78,4 +78,15 @@ pub(crate) fn run(connections: u64) {
         times.sort();
         println!("{what:<17} p50 {}, p99 {}", percentile(&times, 500), percentile(&times, 990));
     }
+    let mut size = 0;
+    let mut times: Vec<_> = (0..20)
+        .map(|_| {
+            let began = Instant::now();
+            size = tillwatch.scraped(&tillwatch.token).len();
+            began.elapsed()
+        })
+        .collect();
+    times.sort();
+    let bytes = size / 1_024;
+    println!("metrics, {bytes} KiB  p50 {}, p99 {}", percentile(&times, 500), percentile(&times, 990));
 }

@@ -102,3 +102,17 @@ fn a_body_that_does_not_come_is_not_waited_for_for_ever() {
     assert_eq!(quick.send("POST", "/webhooks/square", &headers, &payment.body).unwrap().0, 200);
     assert_eq!(slow.answer().unwrap().0, 408);
 }
+
+#[test]
+fn prometheus_is_given_its_series_piece_by_piece_and_only_with_a_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path());
+    let told = server.scraped(&server.token);
+    let head = told.split("\r\n\r\n").next().unwrap().to_lowercase();
+    assert!(head.starts_with("http/1.1 200") && head.contains("transfer-encoding: chunked"), "{head}");
+    assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
+    assert!(told.contains("# TYPE pos_connection_status gauge\n"), "{told}");
+    assert!(told.contains("tillwatch_queue_messages{queue=\"events\"} "), "{told}");
+    let refused = server.scraped("not-a-token-of-anyone");
+    assert!(refused.starts_with("HTTP/1.1 401") && !refused.contains("pos_"), "{refused}");
+}

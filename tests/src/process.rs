@@ -187,6 +187,17 @@ impl Server {
         body
     }
 
+    /// What Prometheus is given, with the answer's head, and as it is framed.
+    pub fn scraped(&self, token: &str) -> String {
+        let authorization = format!("Bearer {token}");
+        let headers = [("authorization", authorization.as_str()), ("connection", "close")];
+        let mut connection = Connection::open(&self.address).unwrap();
+        connection.begin("GET", "/metrics", &headers, "accept: text/plain").unwrap();
+        let mut answer = String::new();
+        connection.0.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
     /// An operator's request with this token: status and body.
     pub fn ask(&self, path: &str, token: &str) -> (u16, Value) {
         let authorization = format!("Bearer {token}");

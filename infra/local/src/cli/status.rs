@@ -229,6 +229,14 @@ async fn one(api: &Api, id: &str, args: &StatusArgs) -> Result<(), Error> {
     if let Ok(view) = api.get::<Value>(&["connections", id, "reconciliation"], &[]).await {
         super::reconcile::told(&view, now)?;
     }
+    if let Some(at) = time(&doing["last_webhook_at"]) {
+        let silence = match doing["silence"]["state"].as_str() {
+            Some("normal") => ", as they always did",
+            Some("silent") => "",
+            _ => ", and it is too early to say whether that is as always",
+        };
+        output::line(format_args!("  webhooks  the last came {} ago{silence}", span(at, now)))?;
+    }
     for check in doing["last_checks"].as_array().into_iter().flatten() {
         let at = time(&check["at"]).map_or_else(String::new, |at| format!("{} ago", span(at, now)));
         let found = check["trouble"].as_str().unwrap_or("ok");
