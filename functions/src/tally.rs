@@ -22,7 +22,8 @@ pub struct Told {
 
 /// Looks at what came since the last time. What is not done by `until` is left for the next time.
 pub async fn handle(tallies: &Tallies, until: Instant) -> Result<Told, TallyError> {
-    let enough = until.checked_sub(RESERVE).unwrap_or(until);
+    let left = until.saturating_duration_since(Instant::now());
+    let enough = until.checked_sub(RESERVE.min(left / 2)).unwrap_or(until);
     let Looked { events, silent, more } = tallies.look(enough).await?;
     Ok(Told { events, silent, more })
 }

@@ -82,8 +82,9 @@ impl TallyStore {
     }
 
     pub(super) async fn put_hour(&self, hour: i64, kept: &Hour) -> Result<(), PayloadError> {
-        // Nothing at all is what there is where there is nothing.
-        if kept.tally.0.is_empty() && kept.is_settled && self.hour(hour).await?.is_none() {
+        // Nothing at all is what there is where there is nothing. What arrived is listed for longer than it takes to be
+        // settled, so that there was anything before can only be of a rejected request that was released since.
+        if kept.tally.0.is_empty() && kept.is_settled {
             return Ok(());
         }
         self.put_document(&hour_name(hour), kept).await
