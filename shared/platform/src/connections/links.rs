@@ -9,7 +9,7 @@ use crate::table::schema::EXPIRES;
 use crate::table::{Item, TableError, Written};
 
 fn link_key(connection: &str) -> String {
-    format!("R#{connection}")
+    format!("N#{connection}")
 }
 
 fn finder_key(digest: &str) -> String {
