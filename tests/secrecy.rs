@@ -395,7 +395,7 @@ async fn no_secret_of_a_sign_in_is_found_in_any_page_log_line_item_or_metric() {
     assert!(seen.holds("a page", "is connected again") && seen.holds("a page", "another account"));
     assert!(seen.holds("the log", "a link to sign in was made"));
     assert!(seen.holds("the log", "somebody signed in anew"));
-    assert!(seen.holds("the file", "R#harbour-google-calendar"));
+    assert!(seen.holds("the file", "N#harbour-google-calendar"));
 }
 
 #[test]
