@@ -17,6 +17,9 @@ const SOURCES: usize = 10_000;
 #[derive(Debug, Default)]
 pub struct Limits {
     buckets: HashMap<String, Bucket>,
+    /// The second in which those that had filled up again were last let go: within it no more fill up, and looking through
+    /// all at each request of a flood would make the flood dear.
+    let_go: Option<i64>,
     /// Of all sources that there was no room for.
     others: Option<Bucket>,
 }
@@ -45,7 +48,9 @@ impl Bucket {
 impl Limits {
     /// Notes a request of that source that was not believed. False, if it was one too many.
     pub fn spend(&mut self, source: &str, now: Timestamp) -> bool {
-        if !self.buckets.contains_key(source) && self.buckets.len() >= SOURCES {
+        let is_full = !self.buckets.contains_key(source) && self.buckets.len() >= SOURCES;
+        if is_full && self.let_go != Some(now.as_second()) {
+            self.let_go = Some(now.as_second());
             self.buckets.retain(|_, bucket| {
                 bucket.refill(now);
                 bucket.left < BURST
@@ -130,6 +135,9 @@ mod tests {
         }
         assert!(limits.buckets.len() <= SOURCES);
         assert!(!limits.spend("another", at(0)));
+        // Those that were heard once are full again by then, and others take their place.
+        assert!(limits.spend("another", at(1)));
+        assert_eq!(limits.buckets.len(), 1);
     }
 
     #[test]
