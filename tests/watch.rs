@@ -7,8 +7,10 @@ mod watch {
     mod answers;
     mod beside;
     mod deadman;
+    mod family;
     mod interrupted;
     mod mail;
+    mod market;
     mod place;
     mod reconcile;
     mod reconcile_interrupted;
@@ -18,4 +20,5 @@ mod watch {
     mod silence;
     mod till;
     mod tokens;
+    mod told;
 }

@@ -4,44 +4,19 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tillwatch_tests::front::{AUTHORITY, Front, good_until};
 use tillwatch_tests::server::Manner;
 use tillwatch_tests::world::World;
+use tillwatch_workflows::agenda::Why;
 
 use super::beside::StatusPage;
+use super::family::{self, loyverse};
+use super::market::{AN_HOUR, Market};
 use super::place::Place;
+use super::told::{Told, elsewhere};
 
 const INTERVAL: Duration = Duration::from_mins(5);
-
-/// What a scenario comes to.
-struct Told {
-    /// In one line.
-    what: &'static str,
-    /// What is said of one to which it happened.
-    status: String,
-    trouble: String,
-    blame: String,
-    /// How long after it happened that was said for the first time.
-    took: Duration,
-    /// What was said of others.
-    elsewhere: String,
-}
-
-impl Told {
-    #[expect(clippy::print_stdout, reason = "the table")]
-    fn print(&self) {
-        println!(
-            "{:<58} {:<9} {:<15} {:<9} {:>4} s   {}",
-            self.what,
-            self.status,
-            self.trouble,
-            self.blame,
-            self.took.as_secs(),
-            self.elsewhere
-        );
-    }
-}
 
 /// The usual place, at peace.
 async fn place() -> Place {
@@ -78,11 +53,6 @@ async fn false_words(place: &Place, touched: &[&str]) -> Vec<String> {
     rows.filter(is_false).map(|(id, row)| format!("{id} {}", row["status"])).collect()
 }
 
-/// The same in words.
-fn elsewhere(false_words: &[String]) -> String {
-    if false_words.is_empty() { "nothing false elsewhere".to_owned() } else { false_words.join(", ") }
-}
-
 /// Watches until this is said of the connection, at most for so long; what it came to.
 async fn until(
     place: &Place,
@@ -103,30 +73,10 @@ async fn until(
             // A verdict that all give together needs all of them.
             place.world.watch_for(INTERVAL * 2).await;
             let row = place.doing(id).await;
-            let word = |value: &Value| value.as_str().unwrap_or("-").to_owned();
-            return Told {
-                what,
-                status: word(&row["status"]),
-                trouble: word(&row["trouble"]["kind"]),
-                blame: word(&row["blame"]["whose"]),
-                took,
-                elsewhere: elsewhere(&said_falsely),
-            };
+            return Told::of(&row, what, took, &said_falsely);
         }
         assert!(took <= most, "{what}: {id} is {said} after {took:?}, and not {status}");
     }
-}
-
-fn is(told: &Told, status: &str, trouble: &str, blame: &str, within: Duration) {
-    told.print();
-    let what = told.what;
-    assert_eq!(
-        (told.status.as_str(), told.trouble.as_str(), told.blame.as_str()),
-        (status, trouble, blame),
-        "{what}"
-    );
-    assert!(told.took <= within, "{what}: {:?}", told.took);
-    assert_eq!(told.elsewhere, "nothing false elsewhere", "{what}");
 }
 
 #[tokio::test]
@@ -134,7 +84,7 @@ async fn a_provider_is_down() {
     let place = place().await;
     place.providers["square"].behave(Manner::Broken);
     let told = until(&place, "a provider is down", "square-1", "down", &["square"], INTERVAL * 2).await;
-    is(&told, "down", "provider_error", "provider", INTERVAL * 2);
+    told.is("down", "provider_error", "provider", INTERVAL * 2);
 }
 
 #[tokio::test]
@@ -143,7 +93,7 @@ async fn one_tenants_token_is_taken_back() {
     place.providers["square"].refuse("square-token-2");
     let told =
         until(&place, "one tenant's token is taken back", "square-2", "down", &["square-2"], INTERVAL * 2);
-    is(&told.await, "down", "token_refused", "tenant", INTERVAL * 2);
+    told.await.is("down", "token_refused", "tenant", INTERVAL * 2);
 }
 
 #[tokio::test]
@@ -160,7 +110,7 @@ async fn our_application_is_refused_everywhere_at_one_provider() {
         &["stripe"],
         INTERVAL * 2,
     );
-    is(&told.await, "down", "token_refused", "us", INTERVAL * 2);
+    told.await.is("down", "token_refused", "us", INTERVAL * 2);
 }
 
 #[tokio::test]
@@ -172,7 +122,7 @@ async fn everything_is_down_at_once() {
     let all = &["square", "stripe", "loyverse"];
     let told =
         until(&place, "connections of all providers fail at once", "square-1", "down", all, INTERVAL * 2);
-    is(&told.await, "down", "provider_error", "us", INTERVAL * 2);
+    told.await.is("down", "provider_error", "us", INTERVAL * 2);
 }
 
 #[tokio::test]
@@ -182,7 +132,7 @@ async fn it_works_now_and_then() {
     let (mut said, mut said_falsely, mut took) = (Vec::new(), Vec::new(), None);
     for turn in 0..40 {
         place.providers["loyverse"].behave(if turn % 2 == 0 { Manner::Broken } else { Manner::Well });
-        place.world.do_with("POST", "/connections/loyverse-0/check", &serde_json::json!({})).await;
+        place.world.do_with("POST", "/connections/loyverse-0/check", &json!({})).await;
         place.world.pass(Duration::from_secs(60));
         let status = place.status("loyverse-0").await;
         if status == "degraded" && took.is_none() {
@@ -217,7 +167,7 @@ async fn it_is_slow() {
     place.providers["square"].take(Duration::from_millis(2_600));
     let told =
         until(&place, "a provider answers late", "square-1", "degraded", &["square"], INTERVAL * 4).await;
-    is(&told, "degraded", "slow", "provider", INTERVAL * 4);
+    told.is("degraded", "slow", "provider", INTERVAL * 4);
 }
 
 #[tokio::test]
@@ -226,14 +176,14 @@ async fn it_is_at_its_limit() {
     place.providers["stripe"].behave(Manner::Limited(60));
     let told =
         until(&place, "a provider's limit is reached", "stripe-1", "degraded", &["stripe"], INTERVAL * 4);
-    is(&told.await, "degraded", "rate_limited", "us", INTERVAL * 4);
+    told.await.is("degraded", "rate_limited", "us", INTERVAL * 4);
 }
 
 #[tokio::test]
 async fn one_blip_says_nothing() {
     let place = place().await;
     place.providers["square"].behave(Manner::Broken);
-    place.world.do_with("POST", "/connections/square-0/check", &serde_json::json!({})).await;
+    place.world.do_with("POST", "/connections/square-0/check", &json!({})).await;
     place.providers["square"].behave(Manner::Well);
     let mut said_falsely = Vec::new();
     for _ in 0..60 {
@@ -264,7 +214,7 @@ async fn it_recovers() {
     place.providers["square"].behave(Manner::Well);
     let told =
         until(&place, "a provider that was down works again", "square-3", "up", &["square"], INTERVAL * 2);
-    is(&told.await, "up", "-", "-", INTERVAL * 2);
+    told.await.is("up", "-", "-", INTERVAL * 2);
 }
 
 #[tokio::test]
@@ -288,7 +238,7 @@ async fn nobody_can_be_reached_from_here() {
         INTERVAL * 4,
     );
     let told = told.await;
-    is(&told, "unknown", "our_network", "us", INTERVAL * 4);
+    told.is("unknown", "our_network", "us", INTERVAL * 4);
     for (id, row) in rows(&place).await {
         assert_ne!(row["status"], "down", "{id}");
     }
@@ -304,7 +254,7 @@ async fn its_status_page_tells_of_an_outage_and_one_of_its_connections_fails() {
     place.providers["square"].break_for("square-token-2");
     let what = "its status page tells of an outage, and one fails";
     let told = until(&place, what, "square-2", "down", &["square-2"], INTERVAL * 2).await;
-    is(&told, "down", "provider_error", "provider", INTERVAL * 2);
+    told.is("down", "provider_error", "provider", INTERVAL * 2);
     let blame = place.doing("square-2").await["blame"].clone();
     let said = |name: &str| blame[name].as_str().unwrap_or_default().to_owned();
     assert_eq!(
@@ -340,7 +290,7 @@ async fn its_status_page_tells_of_an_outage_and_everything_works() {
         elsewhere: elsewhere(&said_falsely),
     };
     assert!(row["trouble"].is_null() && row["blame"].is_null(), "{row}");
-    is(&told, "up", "-", "-", Duration::ZERO);
+    told.is("up", "-", "-", Duration::ZERO);
 }
 
 /// A place whose own address is asked, with so many days left of its certificate.
@@ -365,15 +315,7 @@ async fn until_our_own(place: &Place, what: &'static str, status: &str, most: Du
         said_falsely.extend(false_words(place, &[]).await);
         let took = Duration::try_from(place.world.now().duration_since(began)).unwrap();
         if row["status"] == status {
-            let word = |value: &Value| value.as_str().unwrap_or("-").to_owned();
-            return Told {
-                what,
-                status: word(&row["status"]),
-                trouble: word(&row["trouble"]["kind"]),
-                blame: word(&row["blame"]["whose"]),
-                took,
-                elsewhere: elsewhere(&said_falsely),
-            };
+            return Told::of(&row, what, took, &said_falsely);
         }
         assert!(took <= most, "{what}: it is {row} after {took:?}, and not {status}");
         place.world.watch_for(Duration::from_secs(10)).await;
@@ -385,7 +327,7 @@ async fn the_certificate_of_our_own_address_is_near_its_end() {
     let front = Front::start().await;
     let place = place_behind(&front, 5).await;
     let told = until_our_own(&place, "our own certificate ends in 5 days", "degraded", INTERVAL * 4).await;
-    is(&told, "degraded", "certificate_ends_soon", "us", INTERVAL * 4);
+    told.is("degraded", "certificate_ends_soon", "us", INTERVAL * 4);
     let endpoint = place.world.get("/pos/health/stripe").await["endpoint"].clone();
     assert_eq!(endpoint["certificate_expires_at"], "2049-12-31T00:00:00Z");
     assert!(endpoint["trouble"]["detail"].as_str().unwrap().contains("2049-12-31"), "{endpoint}");
@@ -396,11 +338,93 @@ async fn the_certificate_of_our_own_address_has_ended() {
     let front = Front::start().await;
     let place = place_behind(&front, 60).await;
     let told = until_our_own(&place, "our own certificate is good", "up", INTERVAL).await;
-    is(&told, "up", "-", "-", INTERVAL);
+    told.is("up", "-", "-", INTERVAL);
     front.show_ended(true);
     let told = until_our_own(&place, "our own certificate has ended", "down", INTERVAL * 2).await;
-    is(&told, "down", "certificate", "us", INTERVAL * 2);
+    told.is("down", "certificate", "us", INTERVAL * 2);
     front.show_ended(false);
     let told = until_our_own(&place, "our own certificate was renewed", "up", INTERVAL * 2).await;
-    is(&told, "up", "-", "-", INTERVAL * 2);
+    told.is("up", "-", "-", INTERVAL * 2);
+}
+
+/// The connection to Square of each shop of which it is said that it is silent, but for the one of which it is so.
+async fn said_to_be_silent(market: &Market, shops: &[&str]) -> Vec<String> {
+    let mut silent = Vec::new();
+    for shop in shops {
+        if market.health(shop).await["silence"]["state"] != "normal" {
+            silent.push(format!("{shop} silent"));
+        }
+    }
+    silent
+}
+
+#[tokio::test]
+async fn a_shop_is_silent_on_a_working_day() {
+    let market = Market::with(&[("north", None), ("south", None), ("east", None)]).await;
+    let (mut said_falsely, mut told) = (Vec::new(), None);
+    for hour in 10..14 {
+        for shop in ["north", "east"] {
+            market.sell(shop, hour, AN_HOUR).await;
+        }
+        for minutes in (10..60).step_by(10) {
+            market.at(hour, minutes).await;
+            said_falsely.extend(said_to_be_silent(&market, &["north", "east"]).await);
+            let row = market.health("south").await;
+            if told.is_none() && row["silence"]["state"] == "silent" {
+                let missed = Duration::from_mins((hour.unsigned_abs() - 10) * 60 + minutes.unsigned_abs());
+                told = Some((row, missed));
+            }
+        }
+    }
+    let (row, took) = told.unwrap();
+    let told = Told::of(&row, "a shop sends nothing on a working day", took, &said_falsely);
+    told.is("degraded", "silent", "tenant", Duration::from_hours(3));
+}
+
+#[tokio::test]
+async fn a_shop_is_closed_on_a_holiday() {
+    let weekly = |exceptions: Value| json!({"mode": "weekly", "wednesday": [{"open": "10:00", "close": "14:00"}], "exceptions": exceptions});
+    let shops = [("north", None), ("closed", Some(weekly(json!({}))))];
+    let market = Market::with(&shops).await;
+    let today = market.midnight_of_now().to_string();
+    market.open("closed", Some(&weekly(json!({today[..10]: []})))).await;
+    let mut said_falsely = Vec::new();
+    for hour in 10..18 {
+        if hour < 14 {
+            market.sell("north", hour, AN_HOUR).await;
+        }
+        for minutes in [10, 40] {
+            market.at(hour, minutes).await;
+            said_falsely.extend(said_to_be_silent(&market, &["north", "closed"]).await);
+        }
+    }
+    let row = market.health("closed").await;
+    let told = Told::of(&row, "a shop is closed on a holiday", Duration::ZERO, &said_falsely);
+    told.is("unknown", "-", "-", Duration::ZERO);
+}
+
+#[tokio::test]
+async fn workers_race_for_a_token() {
+    let place = place().await;
+    let (server, family) = loyverse().await;
+    family::application(&place.world, "application-secret", &server.base);
+    family::configure(&place.world, "harbour", "access-0", "refresh-0", &server.base).await;
+    place.world.watch_for(INTERVAL).await;
+    let mut said_falsely = Vec::new();
+    for _ in 0..10 {
+        place.world.pass(Duration::from_mins(5));
+        let refresher = place.world.stack().refresher();
+        let refresh = || refresher.refresh("harbour", Why::ByHand, None);
+        let (one, two, three) = tokio::join!(refresh(), refresh(), refresh());
+        assert!([one, two, three].iter().all(Result::is_ok));
+        place.world.watch_for(INTERVAL).await;
+        said_falsely.extend(false_words(&place, &[]).await);
+    }
+    {
+        let family = family.lock().unwrap();
+        assert!(!family.revoked && family.refreshes >= 10, "{}", family.refreshes);
+    }
+    let row = place.doing("harbour").await;
+    let told = Told::of(&row, "three workers race for a token, ten times", Duration::ZERO, &said_falsely);
+    told.is("up", "-", "-", Duration::ZERO);
 }

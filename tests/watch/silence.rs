@@ -2,114 +2,13 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tillwatch_providers::Headers;
 use tillwatch_tests::sender::{json, signed};
-use tillwatch_tests::server::{Reply, Server};
-use tillwatch_tests::world::{World, settings};
+use tillwatch_tests::world::settings;
 
-const HOUR: Duration = Duration::from_hours(1);
-const WEEK: SignedDuration = SignedDuration::from_hours(7 * 24);
-/// Each of the shops sells so often in an hour between ten and two on Wednesdays.
-const AN_HOUR: u32 = 4;
-
-/// A world with shops that have sent for five Wednesdays, and whose sixth is this one. All of them are asked in vain whether
-/// they work, for they have no token: what is known of them is what they send.
-struct Market {
-    world: World,
-    /// This Wednesday's midnight, UTC.
-    midnight: Timestamp,
-    sold: std::cell::Cell<u64>,
-}
-
-impl Market {
-    async fn with(shops: &[(&str, Option<Value>)]) -> Self {
-        let mut world = World::new().await;
-        let reference = Server::start(|_| Reply::json(200, Value::Null)).await;
-        world.references = vec![reference.base];
-        world.restart().await;
-        let day = SignedDuration::from_hours(24);
-        let mut midnight: Timestamp = "2026-11-25T00:00:00Z".parse().unwrap();
-        while midnight < world.now() {
-            midnight += day;
-        }
-        let market = Self { world, midnight, sold: std::cell::Cell::new(0) };
-        for (shop, hours) in shops {
-            market.open(shop, hours.as_ref()).await;
-        }
-        for _ in 0..5 {
-            for hour in 10..14 {
-                for (shop, _) in shops {
-                    market.sell(shop, hour, AN_HOUR).await;
-                }
-            }
-            market.world.pass(HOUR * 4);
-            market.world.tally().await;
-            market.next_week();
-        }
-        market
-    }
-
-    /// Says where a shop is, and when it is open.
-    async fn open(&self, shop: &str, hours: Option<&Value>) {
-        let mut location = json!({"id": shop, "business": "market", "timezone": "UTC",
-            "providers": {"square": {"merchant_id": shop}}});
-        if let Some(hours) = hours {
-            location["opening_hours"] = hours.clone();
-        }
-        self.world.do_with("PUT", &format!("/config/locations/{shop}"), &location).await;
-    }
-
-    fn next_week(&self) {
-        self.go_to(self.midnight_of_now() + WEEK);
-    }
-
-    /// The midnight before now, or now itself.
-    fn midnight_of_now(&self) -> Timestamp {
-        let day_ms = 86_400_000;
-        let now_ms = self.world.now().as_millisecond().max(self.midnight.as_millisecond());
-        Timestamp::from_millisecond(now_ms.div_euclid(day_ms) * day_ms).unwrap()
-    }
-
-    fn go_to(&self, at: Timestamp) {
-        let left = Duration::try_from(at.duration_since(self.world.now())).unwrap_or_default();
-        self.world.pass(left);
-    }
-
-    /// Sells so often in that hour of the day, and lets what was sent be processed.
-    async fn sell(&self, shop: &str, hour: i64, count: u32) {
-        self.go_to(self.midnight_of_now() + SignedDuration::from_hours(hour));
-        for _ in 0..count {
-            let number = self.sold.replace(self.sold.get() + 1);
-            let now = self.world.now();
-            let body = json!({
-                "merchant_id": shop, "type": "payment.updated", "event_id": format!("e{number}"),
-                "created_at": now.to_string(),
-                "data": {"type": "payment", "id": format!("p{number}"), "object": {"payment": {
-                    "id": format!("p{number}"), "status": "COMPLETED", "created_at": now.to_string(),
-                    "updated_at": now.to_string(), "total_money": {"amount": 700, "currency": "USD"},
-                }}},
-            });
-            let body = body.to_string().into_bytes();
-            let sent = signed("square", Headers::new(), body, now, &settings("square"));
-            assert_eq!(self.world.post(&sent).await, 200);
-        }
-        self.world.work().await;
-    }
-
-    /// Goes to that hour, and has what came tallied.
-    async fn at(&self, hour: i64) {
-        self.go_to(self.midnight_of_now() + SignedDuration::from_hours(hour) + SignedDuration::from_mins(10));
-        self.world.tally().await;
-        self.world.pass(Duration::from_secs(20));
-        self.world.watch().await;
-    }
-
-    async fn health(&self, shop: &str) -> Value {
-        self.world.get(&format!("/connections/{shop}-square/health")).await
-    }
-}
+use super::market::{AN_HOUR, HOUR, Market};
 
 #[tokio::test]
 async fn a_shop_that_sends_nothing_on_a_working_day_is_silent_and_the_others_are_not() {
@@ -119,7 +18,7 @@ async fn a_shop_that_sends_nothing_on_a_working_day_is_silent_and_the_others_are
             market.sell(shop, hour, AN_HOUR).await;
         }
     }
-    market.at(13).await;
+    market.at(13, 10).await;
     let south = market.health("south").await;
     assert_eq!((&south["status"], &south["trouble"]["kind"]), (&json!("degraded"), &json!("silent")));
     assert_eq!(south["silence"]["expected"], 12, "{south}");
@@ -135,7 +34,7 @@ async fn a_shop_that_sends_nothing_on_a_working_day_is_silent_and_the_others_are
     }
     // It is over when one comes.
     market.sell("south", 14, 1).await;
-    market.at(15).await;
+    market.at(15, 10).await;
     assert_eq!(market.health("south").await["silence"]["state"], "normal");
 }
 
@@ -150,7 +49,7 @@ async fn a_shop_that_is_closed_on_a_holiday_is_not_missed() {
     for hour in 10..13 {
         market.sell("other", hour, AN_HOUR).await;
     }
-    market.at(13).await;
+    market.at(13, 10).await;
     assert_eq!(market.health("open").await["silence"]["state"], "silent");
     assert_eq!(market.health("closed").await["silence"]["state"], "normal");
 }
@@ -164,11 +63,11 @@ async fn when_processing_is_behind_nobody_is_called_silent() {
     let sent = signed("square", Headers::new(), body, now, &settings("square"));
     assert_eq!(json(&market.world.send(&sent).await)["id"].as_str().map(str::len), Some(36));
     // It waits on the queue, and so may others.
-    market.at(14).await;
+    market.at(14, 10).await;
     assert_eq!(market.health("north").await["silence"]["state"], "normal");
     market.world.work().await;
     market.world.pass(HOUR);
-    market.at(16).await;
+    market.at(16, 10).await;
     assert_eq!(market.health("north").await["silence"]["state"], "silent");
 }
 
@@ -180,7 +79,7 @@ async fn of_a_young_connection_nothing_is_said() {
         market.sell("new", hour, AN_HOUR).await;
     }
     market.next_week();
-    market.at(14).await;
+    market.at(14, 10).await;
     assert_eq!(market.health("new").await["silence"]["state"], "unknown");
     assert_eq!(market.health("north").await["silence"]["state"], "silent");
 }
@@ -191,7 +90,7 @@ async fn each_connections_webhooks_are_counted_by_type_and_hour_and_set_against_
     market.sell("north", 10, 3).await;
     market.sell("south", 10, 1).await;
     market.sell("north", 11, 2).await;
-    market.at(12).await;
+    market.at(12, 10).await;
     let of = market.world.get("/connections/north-square/webhooks?hours=24").await;
     assert_eq!((&of["all"]["received"], &of["all"]["applied"]), (&json!(5), &json!(5)));
     assert_eq!(of["types"]["payment.updated"]["success_per_mille"], 1_000);
@@ -212,10 +111,10 @@ async fn each_connections_webhooks_are_counted_by_type_and_hour_and_set_against_
 async fn what_is_counted_twice_or_after_an_end_of_the_process_is_the_same() {
     let mut market = Market::with(&[("north", None)]).await;
     market.sell("north", 10, 3).await;
-    market.at(11).await;
+    market.at(11, 10).await;
     market.world.restart().await;
     market.sell("north", 11, 2).await;
-    market.at(12).await;
+    market.at(12, 10).await;
     for _ in 0..3 {
         market.world.pass(Duration::from_mins(6));
         market.world.tally().await;

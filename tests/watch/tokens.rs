@@ -1,57 +1,15 @@
 //! Tokens, refreshed at a server that takes the whole family back when a refresh token is used twice.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tillwatch_tests::faults::{Fault, Step};
-use tillwatch_tests::server::{Manner, Reply, Request, Server, one};
+use tillwatch_tests::server::{Manner, Server};
 use tillwatch_tests::world::World;
 
+use super::family::{self, Family, loyverse};
 use super::interrupted::matters;
-
-/// One family of tokens: each refresh token may be used once.
-#[derive(Default)]
-struct Family {
-    generation: u32,
-    used: BTreeSet<String>,
-    /// Whether it was taken back, because one was used twice.
-    revoked: bool,
-    refreshes: u32,
-    /// Whether its access tokens have ended.
-    ended: bool,
-    lives: Option<u64>,
-}
-
-impl Family {
-    fn token(&self, kind: &str) -> String {
-        format!("{kind}-{}", self.generation)
-    }
-
-    fn answer(&mut self, request: &Request) -> Reply {
-        let form = request.form().unwrap_or_default();
-        let given = one(&form, "refresh_token").unwrap_or_default().to_owned();
-        if one(&form, "client_secret") != Some("application-secret") {
-            return Reply::json(401, json!({"error": "invalid_client"}));
-        }
-        if self.used.contains(&given) {
-            self.revoked = true;
-        }
-        if self.revoked || given != self.token("refresh") {
-            return Reply::json(400, json!({"error": "invalid_grant"}));
-        }
-        self.used.insert(given);
-        self.generation += 1;
-        self.refreshes += 1;
-        let mut answer = json!({"access_token": self.token("access"), "refresh_token": self.token("refresh"),
-            "token_type": "Bearer"});
-        if let Some(lives) = self.lives {
-            answer["expires_in"] = lives.into();
-        }
-        Reply::json(200, answer)
-    }
-}
 
 struct Place {
     world: World,
@@ -63,14 +21,7 @@ const ID: &str = "harbour-loyverse";
 
 impl Place {
     async fn new() -> Self {
-        let family = Arc::new(Mutex::new(Family { lives: Some(3_600), ..Family::default() }));
-        let answering = Arc::clone(&family);
-        let server = Server::start(move |request| match request.path.as_str() {
-            "/oauth/token" => answering.lock().unwrap().answer(request),
-            _ if answering.lock().unwrap().ended => Reply::json(401, json!({"errors": []})),
-            _ => Reply::json(200, json!({"id": "m1"})),
-        });
-        let server = server.await;
+        let (server, family) = loyverse().await;
         let mut world = World::new().await;
         world.outbound.whole = Duration::from_millis(300);
         world.restart().await;
@@ -81,16 +32,11 @@ impl Place {
     }
 
     fn application(&self, secret: &str) {
-        let mut all = serde_json::to_value(tillwatch_tests::world::settings("loyverse")).unwrap();
-        all["api"] = json!({"client_id": "application", "client_secret": secret,
-            "token_url": format!("{}/oauth/token", self.server.base)});
-        self.world.secrets.put("loyverse", Some(all));
+        family::application(&self.world, secret, &self.server.base);
     }
 
     async fn configure(&self, access: &str, refresh: &str) {
-        let said = json!({"id": ID, "provider": "loyverse", "business": "harbour-group", "merchant_id": "m1",
-            "access_token": access, "refresh_token": refresh, "base_url": self.server.base});
-        self.world.do_with("PUT", &format!("/config/business-connections/{ID}"), &said).await;
+        family::configure(&self.world, ID, access, refresh, &self.server.base).await;
     }
 
     async fn token(&self) -> Value {
@@ -178,10 +124,7 @@ async fn what_is_said_beside_a_token_in_doubt_leaves_it_in_doubt() {
 #[tokio::test]
 async fn a_connection_that_was_never_made_leaves_no_token_in_doubt() {
     let place = Place::new().await;
-    let mut all = serde_json::to_value(tillwatch_tests::world::settings("loyverse")).unwrap();
-    all["api"] = json!({"client_id": "application", "client_secret": "application-secret",
-        "token_url": "http://127.0.0.1:1/oauth/token"});
-    place.world.secrets.put("loyverse", Some(all));
+    family::application(&place.world, "application-secret", "http://127.0.0.1:1");
     place.minutes(3).await;
     let token = place.token().await;
     assert_eq!((&token["state"], &token["failure"]), (&"failing".into(), &"not_made".into()));
