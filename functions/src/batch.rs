@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse};
+use tillwatch_workflows::agenda::Job;
 use tokio::task::JoinSet;
 
 /// The parts of a batch's messages that are being done.
@@ -28,6 +29,25 @@ impl Batch {
             tracing::error!(connection, error, "a connection could not be looked after; it is tried again");
             Some(message)
         });
+    }
+
+    /// Begins all of a job, a part for each of its connections. What is no job is let go.
+    pub(crate) fn begin_job<T: Send + 'static, E: Display + Send + 'static, P>(
+        &mut self,
+        message: &str,
+        text: &str,
+        queue: &str,
+        part: impl Fn(String, &Job) -> P,
+    ) where
+        P: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        let Some(job) = Job::read(text) else {
+            tracing::error!(message, "what is on the queue of {queue} is no job; it is let go");
+            return;
+        };
+        for connection in &job.ids {
+            self.begin(message, connection.clone(), part(connection.clone(), &job));
+        }
     }
 
     /// Waits until all have ended. A message comes again of which any part failed.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use serde::{Deserialize, Serialize};
 use tillwatch_platform::beats::Part;
-use tillwatch_workflows::agenda::Job;
 use tillwatch_workflows::reconcile::ReconcileRoster;
 use tillwatch_workflows::tokens::TokenRoster;
 use tillwatch_workflows::watch::{Roster, Watch, WatchError};
@@ -39,16 +38,13 @@ pub async fn handle(watch: &Arc<Watch>, event: SqsEvent) -> SqsBatchResponse {
     let mut batch = Batch::default();
     for message in event.records {
         let id = message.message_id.unwrap_or_default();
-        let Some(job) = message.body.as_deref().and_then(Job::read) else {
-            tracing::error!(message = id, "what is on the queue of checks is no job; it is let go");
-            continue;
-        };
-        for connection in job.ids {
-            let (watch, checked) = (Arc::clone(watch), connection.clone());
-            batch.begin(&id, connection, async move { watch.check(&checked, job.why).await });
-        }
+        let text = message.body.unwrap_or_default();
+        batch.begin_job(&id, &text, "checks", |connection, job| {
+            let (watch, why) = (Arc::clone(watch), job.why);
+            async move { watch.check(&connection, why).await }
+        });
     }
-    watch.roster.agenda.watched.beat(Part::Checks, watch.roster.clock.now()).await;
+    watch.roster.agenda.watched.beats().beat(Part::Checks, watch.roster.clock.now()).await;
     batch.ended().await
 }
 
@@ -67,6 +63,6 @@ pub async fn schedule(
         tracing::info!(missed, "connections that nobody had watched are watched from now on");
     }
     roster.surveyed_anew().await?;
-    roster.agenda.watched.beat(Part::Scheduler, roster.clock.now()).await;
+    roster.agenda.watched.beats().beat(Part::Scheduler, roster.clock.now()).await;
     Ok(Scheduled { due, refreshes, reconciliations, missed })
 }

@@ -40,27 +40,27 @@ pub async fn handle(console: &Console, request: &Request) -> Response<Body> {
     for (name, value) in answer.headers {
         response = response.header(name, value);
     }
-    let takes_gzip =
-        request.headers().get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).is_some_and(|codings| {
-            codings.split(',').any(|coding| coding.trim().eq_ignore_ascii_case("gzip"))
-        });
-    if takes_gzip
-        && answer.body.len() > LARGE
-        && let Ok(packed) = gzip(answer.body.as_bytes())
-    {
-        return response.header(CONTENT_ENCODING, "gzip").body(Body::Binary(packed)).unwrap_or_default();
+    let accepted = request.headers().get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
+    match packed(&answer.body, accepted.unwrap_or_default()) {
+        Some(packed) => response.header(CONTENT_ENCODING, "gzip").body(Body::Binary(packed)),
+        None => response.body(Body::Text(answer.body)),
     }
-    response.body(Body::Text(answer.body)).unwrap_or_default()
+    .unwrap_or_default()
 }
 
 /// From so many bytes on an answer is packed for who takes it: Lambda gives out six million at most, and the series of ten
 /// thousand connections are twice as many.
 const LARGE: usize = 1_000_000;
 
-fn gzip(body: &[u8]) -> std::io::Result<Vec<u8>> {
+/// A large answer, packed, if these codings let it be.
+fn packed(body: &str, accepted: &str) -> Option<Vec<u8>> {
+    let is_gzip = |coding: &str| coding.trim().eq_ignore_ascii_case("gzip");
+    if body.len() <= LARGE || !accepted.split(',').any(is_gzip) {
+        return None;
+    }
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(body)?;
-    encoder.finish()
+    encoder.write_all(body.as_bytes()).ok()?;
+    encoder.finish().ok()
 }
 
 /// All cookies. API Gateway lists them beside the headers, from where they were put back among them.
@@ -68,4 +68,31 @@ fn cookies(request: &Request) -> Option<String> {
     let all = request.headers().get_all(COOKIE);
     let all: Vec<_> = all.iter().filter_map(|value| value.to_str().ok()).collect();
     (!all.is_empty()).then(|| all.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use flate2::read::GzDecoder;
+
+    use super::*;
+
+    #[test]
+    fn a_large_answer_is_packed_for_who_takes_it() {
+        let large = "pos_connection_status 1\n".repeat(LARGE / 10);
+        let sent = packed(&large, "deflate, GZIP").unwrap();
+        assert!(sent.len() < LARGE);
+        let mut read = String::new();
+        GzDecoder::new(&*sent).read_to_string(&mut read).unwrap();
+        assert!(read == large);
+    }
+
+    #[test]
+    fn no_other_answer_is_packed() {
+        let large = "a".repeat(LARGE + 1);
+        assert_eq!(packed(&large, ""), None);
+        assert_eq!(packed(&large, "deflate, x-gzip2"), None);
+        assert_eq!(packed(&large[1..], "gzip"), None);
+    }
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
-use tillwatch_workflows::agenda::Job;
 use tillwatch_workflows::reconcile::Reconciler;
 
 use crate::batch::Batch;
@@ -14,14 +13,11 @@ pub async fn handle(reconciler: &Arc<Reconciler>, event: SqsEvent) -> SqsBatchRe
     let mut batch = Batch::default();
     for message in event.records {
         let id = message.message_id.unwrap_or_default();
-        let Some(job) = message.body.as_deref().and_then(Job::read) else {
-            tracing::error!(message = id, "what is on the queue of reconciliations is no job; it is let go");
-            continue;
-        };
-        for connection in job.ids {
-            let (reconciler, whose) = (Arc::clone(reconciler), connection.clone());
-            batch.begin(&id, connection, async move { reconciler.reconcile(&whose).await });
-        }
+        let text = message.body.unwrap_or_default();
+        batch.begin_job(&id, &text, "reconciliations", |connection, _| {
+            let reconciler = Arc::clone(reconciler);
+            async move { reconciler.reconcile(&connection).await }
+        });
     }
     batch.ended().await
 }

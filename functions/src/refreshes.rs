@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use tillwatch_platform::beats::Part;
-use tillwatch_workflows::agenda::Job;
 use tillwatch_workflows::tokens::{Recovery, Refresher};
 
 use crate::batch::Batch;
@@ -21,16 +20,11 @@ pub async fn handle(refresher: &Arc<Refresher>, event: SqsEvent) -> SqsBatchResp
             batch.begin(&id, connection, async move { refresher.recover(&recovery).await });
             continue;
         }
-        let Some(job) = Job::read(&text) else {
-            tracing::error!(message = id, "what is on the queue of refreshes is no job; it is let go");
-            continue;
-        };
-        for connection in job.ids {
-            let (refresher, whose) = (Arc::clone(refresher), connection.clone());
-            let refresh = async move { refresher.refresh(&whose, job.why, job.asked_ms).await };
-            batch.begin(&id, connection, refresh);
-        }
+        batch.begin_job(&id, &text, "refreshes", |connection, job| {
+            let (refresher, why, asked_ms) = (Arc::clone(refresher), job.why, job.asked_ms);
+            async move { refresher.refresh(&connection, why, asked_ms).await }
+        });
     }
-    refresher.roster.agenda.watched.beat(Part::Refreshes, refresher.clock.now()).await;
+    refresher.roster.agenda.watched.beats().beat(Part::Refreshes, refresher.clock.now()).await;
     batch.ended().await
 }

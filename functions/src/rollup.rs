@@ -77,7 +77,7 @@ pub async fn handle(
     if !changes.is_empty() {
         let shard = batch.shard.as_deref().ok_or(RollupError::NoShard)?;
         roll_up(table, shard, &changes).await?;
-        table.beat(Part::Rollup, clock.now()).await;
+        table.beats().beat(Part::Rollup, clock.now()).await;
     }
     Ok(WindowState::default())
 }

@@ -2,6 +2,7 @@
 //! tables that live in local files. What `template.yaml` wires up in the cloud is wired up here.
 
 mod gateway;
+mod parts;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,32 +30,29 @@ use tillwatch_platform::queue::{Outgoing, Queue, QueueError};
 use tillwatch_platform::secrets::Secrets;
 use tillwatch_platform::table::{LocalEndpoint, Table, TableError};
 use tillwatch_platform::vault::Vault;
-use tillwatch_platform::watched::{Of, Watched};
 use tillwatch_providers::Headers;
-use tillwatch_workflows::agenda::Agenda;
 use tillwatch_workflows::backlog::Backlog;
 use tillwatch_workflows::configuration::Configurator;
 use tillwatch_workflows::console::{Console, Exposition, Operators, Problem};
-use tillwatch_workflows::credentials::Credentials;
 use tillwatch_workflows::deadman::{DeadMan, Told};
 use tillwatch_workflows::envelope::Message;
 use tillwatch_workflows::own_settings::OwnSettings;
 use tillwatch_workflows::process::Processor;
 use tillwatch_workflows::receive::{Answer, Arrival, Receiver};
-use tillwatch_workflows::reconcile::{ReconcileRoster, Reconciler};
+use tillwatch_workflows::reconcile::Reconciler;
 use tillwatch_workflows::reconnect::Reconnect;
 use tillwatch_workflows::replay::{Receivers, Replays};
 use tillwatch_workflows::routing::Routing;
 use tillwatch_workflows::signing::SettingsCache;
 use tillwatch_workflows::subscriptions::Keeper;
-use tillwatch_workflows::tally::{Tallies, TallyError, TallyStore};
-use tillwatch_workflows::tokens::{Refresher, TokenRoster};
-use tillwatch_workflows::watch::{Beside, Reach, Roster, Surveys, Watch, WatchError};
-use tokio::sync::Mutex;
+use tillwatch_workflows::tally::{Tallies, TallyError};
+use tillwatch_workflows::tokens::Refresher;
+use tillwatch_workflows::watch::{Beside, Watch, WatchError};
 use tokio::time::Instant;
 
 pub(crate) use self::gateway::problem;
 use self::gateway::{answer, caught, from_webhook, panicked, to_console, to_webhook};
+use self::parts::{deadman, reconciler, refresher, tallies, watch};
 
 /// The name of the table of events and records.
 pub const MAIN_TABLE: &str = "tillwatch";
@@ -258,7 +256,6 @@ impl Stack {
         let console = Console {
             replays: replays.clone(),
             table: table.clone(),
-            queue: events.clone(),
             backlog: backlog.clone(),
             payloads: ports.payloads.clone(),
             clock: ports.clock.clone(),
@@ -391,7 +388,7 @@ impl Stack {
 
     /// Says that changes are counted, though there are none.
     pub async fn rolls_up(&self) {
-        self.table.beat(Part::Rollup, self.ports.clock.now()).await;
+        self.table.beats().beat(Part::Rollup, self.ports.clock.now()).await;
     }
 
     /// Sends the schedule's sign of life through the queue.
@@ -442,41 +439,26 @@ impl Stack {
 
     /// Takes one job of the queue of checks, as the event source does; how many it was.
     pub async fn check_batch(&self) -> Result<usize, QueueError> {
-        let queue = &self.ports.checks;
-        let batch = queue.receive(JOBS_BATCH, JOBS_VISIBILITY).await?;
-        if batch.is_empty() {
-            return Ok(0);
-        }
-        let event = batch_of(&batch, CHECKS_QUEUE);
-        done(queue, batch, checks::handle(&self.watch, event).await).await
+        let of = (&self.ports.checks, CHECKS_QUEUE, JOBS_VISIBILITY);
+        job(of, |event| checks::handle(&self.watch, event)).await
     }
 
     /// The same of the queue of refreshes.
     pub async fn refresh_batch(&self) -> Result<usize, QueueError> {
-        let queue = &self.ports.refreshes;
-        let batch = queue.receive(JOBS_BATCH, JOBS_VISIBILITY).await?;
-        if batch.is_empty() {
-            return Ok(0);
-        }
-        let event = batch_of(&batch, REFRESHES_QUEUE);
-        done(queue, batch, refreshes::handle(&self.refresher, event).await).await
+        let of = (&self.ports.refreshes, REFRESHES_QUEUE, JOBS_VISIBILITY);
+        job(of, |event| refreshes::handle(&self.refresher, event)).await
+    }
+
+    /// The same of the queue of reconciliations.
+    pub async fn reconcile_batch(&self) -> Result<usize, QueueError> {
+        let of = (&self.ports.reconciliations, RECONCILIATIONS_QUEUE, LISTS_VISIBILITY);
+        job(of, |event| reconciliations::handle(&self.reconciler, event)).await
     }
 
     /// Looks at how each connection's webhooks go, as the schedule does; how many events that were.
     pub async fn tally(&self) -> Result<u64, QueueError> {
         let failed = |error: TallyError| QueueError { action: "tally webhooks", cause: error.to_string() };
         Ok(tally::handle(&self.tallies, Instant::now() + TALLY_TIMEOUT).await.map_err(failed)?.events)
-    }
-
-    /// The same of the queue of reconciliations.
-    pub async fn reconcile_batch(&self) -> Result<usize, QueueError> {
-        let queue = &self.ports.reconciliations;
-        let batch = queue.receive(JOBS_BATCH, LISTS_VISIBILITY).await?;
-        if batch.is_empty() {
-            return Ok(0);
-        }
-        let event = batch_of(&batch, RECONCILIATIONS_QUEUE);
-        done(queue, batch, reconciliations::handle(&self.reconciler, event).await).await
     }
 
     /// What reconciles.
@@ -507,6 +489,19 @@ fn batch_of(batch: &[Received], queue: &str) -> SqsEvent {
     event
 }
 
+/// Takes one job of a queue; how many it was.
+async fn job<H: Future<Output = SqsBatchResponse>>(
+    (queue, name, visibility): (&Arc<dyn Polled>, &str, Duration),
+    handle: impl FnOnce(SqsEvent) -> H,
+) -> Result<usize, QueueError> {
+    let batch = queue.receive(JOBS_BATCH, visibility).await?;
+    if batch.is_empty() {
+        return Ok(0);
+    }
+    let answer = handle(batch_of(&batch, name)).await;
+    done(queue, batch, answer).await
+}
+
 /// Deletes those of a batch that did not fail, as the event source does; how many messages it was.
 async fn done(
     queue: &Arc<dyn Polled>,
@@ -522,98 +517,6 @@ async fn done(
         queue.delete(done).await?;
     }
     Ok(count)
-}
-
-/// What is to be done again and again. Its schedule comes all the time.
-fn agenda(ports: &Ports, of: Of, jobs: &Arc<dyn Polled>) -> Agenda {
-    let (connections, figures) = (CONNECTIONS_TABLE.to_owned(), FIGURES_TABLE.to_owned());
-    Agenda {
-        watched: Watched::in_process(ports.table.clone(), of, connections, figures),
-        jobs: jobs.clone(),
-        clock: ports.clock.clone(),
-        ahead: Duration::ZERO,
-    }
-}
-
-/// What refreshes tokens.
-fn refresher(ports: &Ports, configuration: &Configurator, outbound: &Arc<Outbound>) -> Refresher {
-    Refresher {
-        roster: Arc::new(TokenRoster { agenda: agenda(ports, Of::Tokens, &ports.refreshes) }),
-        configuration: configuration.clone(),
-        credentials: Credentials::new(configuration.clone()),
-        doing: agenda(ports, Of::Health, &ports.checks).watched,
-        outbound: Arc::clone(outbound),
-        clock: ports.clock.clone(),
-        metrics: ports.metrics.clone(),
-    }
-}
-
-/// What compares what has arrived with what providers list.
-fn reconciler(
-    ports: &Ports,
-    table: &Table,
-    configuration: &Configurator,
-    outbound: &Arc<Outbound>,
-) -> Reconciler {
-    let agenda = agenda(ports, Of::Reconciliations, &ports.reconciliations);
-    Reconciler {
-        roster: Arc::new(ReconcileRoster { agenda, every: ports.reconcile_every }),
-        connections: configuration.connections.clone(),
-        credentials: Credentials::new(configuration.clone()),
-        outbound: Arc::clone(outbound),
-        table: table.clone(),
-        events: ports.events.clone(),
-        payloads: ports.payloads.clone(),
-        clock: ports.clock.clone(),
-        metrics: ports.metrics.clone(),
-    }
-}
-
-/// Who tells somebody outside that all is at work.
-fn deadman(ports: &Ports, watch: &Watch) -> DeadMan {
-    DeadMan {
-        url: ports.deadman_url.clone(),
-        outbound: Arc::clone(&watch.outbound),
-        beats: watch.roster.agenda.watched.clone(),
-        clock: ports.clock.clone(),
-        told_ms: Mutex::default(),
-    }
-}
-
-/// What tallies webhooks.
-fn tallies(ports: &Ports, table: &Table, backlog: &Backlog, watch: &Watch, refresher: &Refresher) -> Tallies {
-    Tallies {
-        table: table.clone(),
-        store: Arc::clone(&watch.roster.tallies),
-        roster: Arc::clone(&watch.roster),
-        tokens: Arc::clone(&refresher.roster),
-        backlog: backlog.clone(),
-        clock: ports.clock.clone(),
-    }
-}
-
-/// What checks connections.
-fn watch(ports: &Ports, table: &Table, configuration: &Configurator, outbound: &Arc<Outbound>) -> Watch {
-    let roster = Roster {
-        connections: configuration.connections.clone(),
-        agenda: agenda(ports, Of::Health, &ports.checks),
-        beside: ports.beside.clone(),
-        surveys: Surveys::default(),
-        tallies: Arc::new(TallyStore::new(ports.payloads.clone(), ports.clock.clone())),
-        clock: ports.clock.clone(),
-        every: ports.check_every,
-    };
-    Watch {
-        roster: Arc::new(roster),
-        tokens: agenda(ports, Of::Tokens, &ports.refreshes).watched,
-        events: table.clone(),
-        webhook_vault: Arc::clone(&configuration.webhook_vault),
-        credentials: Credentials::new(configuration.clone()),
-        outbound: Arc::clone(outbound),
-        reach: Reach::new(&ports.references),
-        asked_peers: Mutex::default(),
-        metrics: ports.metrics.clone(),
-    }
 }
 
 fn message(received: &Received, queue: &str) -> SqsMessage {

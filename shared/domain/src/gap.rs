@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-const HOUR_MS: i64 = 3_600_000;
+use crate::span::HOUR_MS;
+
 /// How far back is told by the hour.
 const HOURS: i64 = 7 * 24;
 /// How many of what was found are remembered at most: the latest to have changed. Of more than that, one that is found again

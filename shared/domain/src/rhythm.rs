@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     fn at(hour: i64) -> i64 {
-        hour * crate::tally::HOUR_MS + 5
+        hour * crate::span::HOUR_MS + 5
     }
 
     #[test]

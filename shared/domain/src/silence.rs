@@ -6,7 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
-const HOUR_MS: i64 = 3_600_000;
+use crate::span::HOUR_MS;
+
 const WEEK_HOURS: i64 = 7 * 24;
 /// How many weeks are looked at, and of how many there must be a record.
 const WEEKS: i64 = 4;

@@ -6,3 +6,6 @@ use std::time::Duration;
 pub fn millis(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
+
+/// An hour in milliseconds.
+pub const HOUR_MS: i64 = 3_600_000;

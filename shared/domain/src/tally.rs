@@ -7,9 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{Origin, Outcome};
 use crate::figures::{Counted, Deltas, RECEIVED, of, outcome_figure};
+use crate::span::HOUR_MS;
 
-/// An hour in milliseconds.
-pub const HOUR_MS: i64 = 3_600_000;
 /// Types that are told apart of one connection in one hour; what comes beyond is summed as [`OTHER`].
 const TYPES: usize = 24;
 /// How much of a type's name is kept.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use jiff::Timestamp;
+use tillwatch_domain::span;
 
 use crate::table::TableError;
 use crate::table::item::{Reader, number, text};
@@ -44,7 +45,7 @@ impl Part {
 
 /// Where signs of life are kept.
 #[derive(Debug, Clone)]
-pub(crate) struct Beats {
+pub struct Beats {
     client: Client,
     figures: String,
     /// When each was told last, Unix milliseconds.
@@ -61,12 +62,11 @@ impl Beats {
     }
 
     /// Says that a part is at work. Whether that can be kept is of no matter to the work.
-    pub(crate) async fn beat(&self, part: Part, now: Timestamp) {
+    pub async fn beat(&self, part: Part, now: Timestamp) {
         let now_ms = now.as_millisecond();
         {
             let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-            let often_ms = i64::try_from(OFTEN.as_millis()).unwrap_or(0);
-            if told.get(&part).is_some_and(|told_ms| (0..often_ms).contains(&(now_ms - told_ms))) {
+            if told.get(&part).is_some_and(|told_ms| (0..span::millis(OFTEN)).contains(&(now_ms - told_ms))) {
                 return;
             }
             told.insert(part, now_ms);
@@ -80,7 +80,7 @@ impl Beats {
     }
 
     /// When each part was last at work, Unix milliseconds, of parts that ever were.
-    pub(crate) async fn all(&self) -> Result<BTreeMap<Part, i64>, TableError> {
+    pub async fn all(&self) -> Result<BTreeMap<Part, i64>, TableError> {
         let action = "ask which parts are at work";
         let query = self
             .client

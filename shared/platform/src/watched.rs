@@ -10,7 +10,6 @@
 //! In the index `listed` a document stands under `H#<shard>`, `T#<shard>` or `R#<shard>` by the time at which it is due, so that one query finds what is
 //! due and another all there is. The time is part of the key: a check costs three write units, and its calls a fourth.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -20,7 +19,7 @@ use jiff::tz::Offset;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::beats::{Beats, Part};
+use crate::beats::Beats;
 use crate::table::item::{Reader, conditional, number, text};
 use crate::table::schema::{EXPIRES, LISTED_BY_KIND};
 use crate::table::{Item, TableError, Written};
@@ -118,14 +117,9 @@ impl Watched {
         Self { of, shards: SHARDS, client, connections, figures, beats }
     }
 
-    /// Says that a part of Tillwatch is at work.
-    pub async fn beat(&self, part: Part, now: Timestamp) {
-        self.beats.beat(part, now).await;
-    }
-
-    /// When each part was last at work, Unix milliseconds, of parts that ever were.
-    pub async fn beats(&self) -> Result<BTreeMap<Part, i64>, TableError> {
-        self.beats.all().await
+    /// Signs of life of Tillwatch's parts.
+    pub fn beats(&self) -> &Beats {
+        &self.beats
     }
 
     /// The same where one partition is enough.

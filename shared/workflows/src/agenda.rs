@@ -20,6 +20,8 @@ use tillwatch_platform::watched::{Due, Kept, NEVER_MS, Watched};
 /// What is so long overdue was sent and lost on its way: it is sent again, and looked for as
 /// often.
 const OVERDUE: Duration = Duration::from_mins(10);
+/// A job may come a little before its time.
+const EARLY: Duration = Duration::from_secs(2);
 /// What falls due within this is one job, sent when the last of it is due.
 const TOGETHER_MS: i64 = 5_000;
 /// How many connections one job is of: done at the same time, so that a provider that does not answer holds up a job for no
@@ -38,6 +40,13 @@ pub enum Why {
     Due,
     /// An operator asks for it.
     ByHand,
+}
+
+impl Why {
+    /// Whether it is too soon: what is kept of it is due later, or nothing is. What an operator asks for is never too soon.
+    pub(crate) fn is_too_soon<T>(self, kept: Option<&Kept<T>>, now: Timestamp) -> bool {
+        self == Self::Due && !kept.is_some_and(|kept| is_due(kept.due_ms, now))
+    }
 }
 
 /// What is to be done for some connections.
@@ -201,6 +210,11 @@ impl Agenda {
 /// That moment and so long, as Unix milliseconds.
 pub(crate) fn millis(from: Timestamp, wait: Duration) -> i64 {
     from.as_millisecond().saturating_add(span::millis(wait))
+}
+
+/// Whether what is due then is due now.
+pub(crate) fn is_due(due_ms: i64, now: Timestamp) -> bool {
+    due_ms <= millis(now, EARLY)
 }
 
 /// How long it is until then.

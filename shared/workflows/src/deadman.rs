@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use tillwatch_domain::span;
-use tillwatch_platform::beats::Part;
+use tillwatch_platform::beats::{Beats, Part};
 use tillwatch_platform::clock::Clock;
 use tillwatch_platform::outbound::{Ask, Outbound};
 use tillwatch_platform::table::TableError;
-use tillwatch_platform::watched::Watched;
 use tokio::sync::Mutex;
 
 /// No more often is it told.
@@ -27,7 +26,7 @@ pub struct DeadMan {
     /// The way out.
     pub outbound: Arc<Outbound>,
     /// Where signs of life are kept.
-    pub beats: Watched,
+    pub beats: Beats,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// When it was told last, Unix milliseconds.
@@ -67,7 +66,7 @@ impl DeadMan {
             return Ok(Told::NotNow);
         }
         *told_ms = now_ms;
-        for (part, at_ms) in self.beats.beats().await? {
+        for (part, at_ms) in self.beats.all().await? {
             if patience(part).is_some_and(|patience| now_ms - at_ms > span::millis(patience)) {
                 let seconds = (now_ms - at_ms) / 1_000;
                 tracing::error!(

@@ -7,9 +7,11 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tillwatch_domain::event::{Origin, RECONCILED};
 use tillwatch_domain::{Cause, RequestId};
+use tillwatch_platform::payloads::{PayloadError, Payloads};
 use tillwatch_platform::table::PayloadAt;
 
 /// A message of the event queue.
@@ -199,7 +201,27 @@ impl Message {
     }
 }
 
+/// Packed payloads up to this many bytes travel in the message and live in the table's item, which holds 400 KB; larger
+/// ones go to the payload store first.
+const MAX_INLINE: usize = 300_000;
+
 impl Payload {
+    /// A request's packed bytes as they travel. When this returns, what does not travel in the message is durable.
+    pub(crate) async fn sent(
+        payloads: &dyn Payloads,
+        provider: &str,
+        id: &RequestId,
+        packed: Vec<u8>,
+        now: Timestamp,
+    ) -> Result<Self, PayloadError> {
+        if packed.len() <= MAX_INLINE {
+            return Ok(Self::packed(&packed));
+        }
+        let name = format!("{provider}/{id}");
+        payloads.put(&name, packed, now).await?;
+        Ok(Self::Stored(name))
+    }
+
     /// Packed bytes, on the queue.
     pub fn packed(bytes: &[u8]) -> Self {
         Self::Packed(BASE64_STANDARD.encode(bytes))

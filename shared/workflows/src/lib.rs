@@ -9,6 +9,7 @@ pub mod credentials;
 pub mod deadman;
 pub mod envelope;
 pub mod limits;
+mod objects;
 pub mod own_settings;
 pub mod payload;
 pub mod process;

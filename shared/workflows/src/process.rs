@@ -116,7 +116,7 @@ impl Processor {
             Ok(Message::Request(envelope)) => return self.request(incoming, envelope).await,
             Ok(Message::Shed(shed)) => self.shed(&shed).await.map(|()| vec![]),
             Ok(Message::Heartbeat { .. }) => {
-                self.table.beat(Part::Processor, self.clock.now()).await;
+                self.table.beats().beat(Part::Processor, self.clock.now()).await;
                 self.heartbeat().await;
                 Ok(vec![])
             }

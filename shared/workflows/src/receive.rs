@@ -36,9 +36,6 @@ use crate::signing::SettingsCache;
 
 pub use release::NotReleased;
 
-/// Packed payloads up to this many bytes travel in the message and live in the table's item, which holds 400 KB; larger
-/// ones go to the payload store first.
-const MAX_INLINE: usize = 300_000;
 /// Packed payloads of rejected requests up to this many bytes are kept; of larger ones only that they came. Real
 /// webhooks are smaller, and whoever sends noise must not be able to fill what it is kept in.
 const MAX_REJECTED: usize = 32 * 1024;
@@ -194,10 +191,13 @@ impl Receiver {
         {
             return answer;
         }
-        let is_synthetic = self.is_marked(&arrival, now).await;
-        let decided = self.decide(arrival, is_synthetic, now);
-        let answer = tokio::time::timeout(self.provider.patience(), decided).await;
-        let answer = answer.unwrap_or_else(|_| Answer::Unavailable("it took too long".to_owned()));
+        let decided = async {
+            let is_synthetic = self.is_marked(&arrival, now).await;
+            (is_synthetic, self.decide(arrival, is_synthetic, now).await)
+        };
+        let decided = tokio::time::timeout(self.provider.patience(), decided).await;
+        let (is_synthetic, answer) =
+            decided.unwrap_or_else(|_| (false, Answer::Unavailable("it took too long".to_owned())));
         self.tell_shed(now).await;
         let outcome = match &answer {
             Answer::Accepted(..) => "accepted",
@@ -427,9 +427,10 @@ impl Receiver {
     ) -> Answer {
         let id = RequestId::new(now, entropy::bytes());
         let (headers, body) = (request.headers(), request.body());
-        let payload = match self.pack(&id, headers, body, now).await {
+        let packed = payload::pack(self.provider, headers, body);
+        let payload = match Payload::sent(&*self.payloads, self.provider.name(), &id, packed, now).await {
             Ok(payload) => payload,
-            Err(error) => return Answer::Unavailable(error),
+            Err(error) => return Answer::Unavailable(error.to_string()),
         };
         let verdict = Verdict::Accepted(key_name(request, own.as_deref()));
         let envelope = self.envelope(id.clone(), verdict, body.len(), source, payload, now);
@@ -508,22 +509,6 @@ impl Receiver {
             kept: false,
             again: false,
         }
-    }
-
-    async fn pack(
-        &self,
-        id: &RequestId,
-        headers: &Headers,
-        body: &[u8],
-        now: Timestamp,
-    ) -> Result<Payload, String> {
-        let packed = payload::pack(self.provider, headers, body);
-        if packed.len() <= MAX_INLINE {
-            return Ok(Payload::packed(&packed));
-        }
-        let name = format!("{}/{id}", self.provider.name());
-        self.payloads.put(&name, packed, now).await.map_err(|error| error.to_string())?;
-        Ok(Payload::Stored(name))
     }
 
     async fn send(&self, message: Message) -> Result<(), String> {

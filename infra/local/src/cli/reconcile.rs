@@ -11,7 +11,7 @@ use tillwatch_platform::clock::{Clock as _, SystemClock};
 use super::client::{Api, StackArgs};
 use super::error::Error;
 use super::output::{self, counted, printable};
-use super::status::span;
+use super::status::{span, time};
 
 /// Which connection's, and of what time.
 #[derive(Debug, Args)]
@@ -99,10 +99,6 @@ fn in_words(view: &Value, now: Timestamp) -> String {
         (0, week) => came(week, "7 days"),
         (day, _) => came(day, "24 h"),
     }
-}
-
-fn time(value: &Value) -> Option<Timestamp> {
-    value.as_str()?.parse().ok()
 }
 
 #[cfg(test)]

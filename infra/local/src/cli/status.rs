@@ -298,7 +298,8 @@ fn tone(status: &str) -> Tone {
     }
 }
 
-fn time(value: &Value) -> Option<Timestamp> {
+/// A time as the API tells it.
+pub(super) fn time(value: &Value) -> Option<Timestamp> {
     value.as_str()?.parse().ok()
 }
 

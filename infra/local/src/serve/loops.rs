@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use tillwatch_platform::queue::QueueError;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::stack::Stack;
+use crate::stack::{Polled, Stack};
 
 /// After so long without work the stream's reader says that it is there.
 const IDLE: Duration = Duration::from_mins(1);
@@ -30,10 +31,13 @@ pub(super) async fn all_ended(mut running: JoinSet<()>, alarm: oneshot::Sender<(
 }
 
 /// One poller of a queue: batch after batch, and sleep while there is none.
-pub(super) async fn process(stack: Arc<Stack>, dead_letters: bool, mut stop: watch::Receiver<bool>) {
-    let queue = if dead_letters { &stack.ports().dead_letters } else { &stack.ports().events };
+async fn poll<B: Future<Output = Result<usize, QueueError>>>(
+    queue: &Arc<dyn Polled>,
+    batch: impl Fn() -> B,
+    mut stop: watch::Receiver<bool>,
+) {
     while !*stop.borrow() {
-        match stack.process_batch(dead_letters).await {
+        match batch().await {
             Ok(0) => tokio::select! {
                 () = queue.wait() => {}
                 _ = stop.changed() => {}
@@ -42,6 +46,27 @@ pub(super) async fn process(stack: Arc<Stack>, dead_letters: bool, mut stop: wat
             Err(error) => pause(&error, &mut stop).await,
         }
     }
+}
+
+/// One who processes events, or parks dead letters.
+pub(super) async fn process(stack: Arc<Stack>, dead_letters: bool, stop: watch::Receiver<bool>) {
+    let queue = if dead_letters { &stack.ports().dead_letters } else { &stack.ports().events };
+    poll(queue, || stack.process_batch(dead_letters), stop).await;
+}
+
+/// One who makes checks.
+pub(super) async fn check(stack: Arc<Stack>, stop: watch::Receiver<bool>) {
+    poll(&stack.ports().checks, || stack.check_batch(), stop).await;
+}
+
+/// One who refreshes tokens.
+pub(super) async fn refresh(stack: Arc<Stack>, stop: watch::Receiver<bool>) {
+    poll(&stack.ports().refreshes, || stack.refresh_batch(), stop).await;
+}
+
+/// One who reconciles.
+pub(super) async fn reconcile(stack: Arc<Stack>, stop: watch::Receiver<bool>) {
+    poll(&stack.ports().reconciliations, || stack.reconcile_batch(), stop).await;
 }
 
 /// The stream's reader: change after change, until what was processed before the stop is counted.
@@ -72,48 +97,6 @@ pub(super) async fn replay(stack: Arc<Stack>, mut stop: watch::Receiver<bool>) {
                 () = replays.wait(next) => {}
                 _ = stop.changed() => {}
             },
-            Err(error) => pause(&error, &mut stop).await,
-        }
-    }
-}
-
-/// One who makes checks: job after job, and sleep while there is none.
-pub(super) async fn check(stack: Arc<Stack>, mut stop: watch::Receiver<bool>) {
-    while !*stop.borrow() {
-        match stack.check_batch().await {
-            Ok(0) => tokio::select! {
-                () = stack.ports().checks.wait() => {}
-                _ = stop.changed() => {}
-            },
-            Ok(_) => {}
-            Err(error) => pause(&error, &mut stop).await,
-        }
-    }
-}
-
-/// One who refreshes tokens: the same.
-pub(super) async fn refresh(stack: Arc<Stack>, mut stop: watch::Receiver<bool>) {
-    while !*stop.borrow() {
-        match stack.refresh_batch().await {
-            Ok(0) => tokio::select! {
-                () = stack.ports().refreshes.wait() => {}
-                _ = stop.changed() => {}
-            },
-            Ok(_) => {}
-            Err(error) => pause(&error, &mut stop).await,
-        }
-    }
-}
-
-/// One who reconciles: the same.
-pub(super) async fn reconcile(stack: Arc<Stack>, mut stop: watch::Receiver<bool>) {
-    while !*stop.borrow() {
-        match stack.reconcile_batch().await {
-            Ok(0) => tokio::select! {
-                () = stack.ports().reconciliations.wait() => {}
-                _ = stop.changed() => {}
-            },
-            Ok(_) => {}
             Err(error) => pause(&error, &mut stop).await,
         }
     }

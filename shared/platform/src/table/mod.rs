@@ -21,15 +21,11 @@ mod local;
 mod record;
 pub mod schema;
 
-use std::collections::BTreeMap;
-
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata};
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use jiff::Timestamp;
-
-use crate::beats::{Beats, Part};
+use crate::beats::Beats;
 
 pub use event::{EventItem, Listing, PayloadAt};
 pub use figures::{Counter, Period};
@@ -123,14 +119,9 @@ impl Table {
         Self { beats: Beats::new(client.clone(), figures.clone()), client, main, figures }
     }
 
-    /// Says that a part of Tillwatch is at work.
-    pub async fn beat(&self, part: Part, now: Timestamp) {
-        self.beats.beat(part, now).await;
-    }
-
-    /// When each part was last at work, Unix milliseconds, of parts that ever were.
-    pub async fn beats(&self) -> Result<BTreeMap<Part, i64>, TableError> {
-        self.beats.all().await
+    /// Signs of life of Tillwatch's parts.
+    pub fn beats(&self) -> &Beats {
+        &self.beats
     }
 
     /// Opens the connection before the first event needs it, by asking for an item that is not there. Whether it

@@ -72,6 +72,16 @@ pub enum Unconfigured {
     Contended,
 }
 
+impl Unconfigured {
+    /// That what is sealed can't be opened, and that asking again will not help, in words; else the error itself.
+    pub(crate) fn unopenable(self) -> Result<String, Self> {
+        match self {
+            Self::Vault(error @ (VaultError::UnknownKey(_) | VaultError::Damaged)) => Ok(error.to_string()),
+            error => Err(error),
+        }
+    }
+}
+
 /// A location as it is kept: without secrets, and with the names of those that are sealed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredLocation {

@@ -493,7 +493,7 @@ impl Console {
         if event.key.is_none() {
             return Err(refused("It was no envelope of ours, so there is nothing to process."));
         }
-        send_again(&*self.queue, &event).await.map_err(|error| Problem::ours(&error))?;
+        send_again(&*self.backlog.events, &event).await.map_err(|error| Problem::ours(&error))?;
         Ok(Retried { id: event.id, status: "queued" })
     }
 }

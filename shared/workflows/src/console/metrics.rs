@@ -232,13 +232,20 @@ fn head(text: &mut String, name: &str, help: &str, kind: &str) {
     let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
 }
 
-/// One line: a name, its labels and a value in thousandths. A label without a text is left out: to Prometheus that is the same.
+/// One line: a name, its labels and a value in thousandths.
 fn series<'a>(
     text: &mut String,
     name: &str,
     labels: impl IntoIterator<Item = (&'a str, &'a str)>,
     value: i64,
 ) {
+    labelled(text, name, labels);
+    decimal(text, value);
+    text.push('\n');
+}
+
+/// What a line begins with. A label without a text is left out: to Prometheus that is the same.
+fn labelled<'a>(text: &mut String, name: &str, labels: impl IntoIterator<Item = (&'a str, &'a str)>) {
     text.push_str(name);
     let mut separator = '{';
     for (label, value) in labels {
@@ -263,8 +270,6 @@ fn series<'a>(
         text.push('}');
     }
     text.push(' ');
-    decimal(text, value);
-    text.push('\n');
 }
 
 /// Thousandths as a decimal number.
@@ -313,7 +318,7 @@ impl Console {
             "When a part of Tillwatch was last seen at work.",
             "gauge",
         );
-        let beats = self.table.beats().await?;
+        let beats = self.table.beats().all().await?;
         let beats = beats.into_iter().map(|(part, at_ms)| (part.name(), at_ms));
         for (part, at_ms) in beats.chain((standing.at_ms > 0).then_some(("tally", standing.at_ms))) {
             series(&mut rest, "tillwatch_heartbeat_timestamp_seconds", [("part", part)], at_ms);
@@ -446,17 +451,10 @@ fn kept(text: &mut String, objectives: &Objectives) {
             for objective in Objective::ALL {
                 for window in windows {
                     let Some(value) = told(objectives, provider, objective, *window) else { continue };
-                    let label = if windows.len() > 1 {
-                        format!(",window=\"{}\"", window.name())
-                    } else {
-                        String::new()
-                    };
-                    let objective = objective.name();
-                    let _ = writeln!(
-                        text,
-                        "{name}{{objective=\"{objective}\",provider=\"{provider}\"{label}}} {}",
-                        millionths(value)
-                    );
+                    let window = if windows.len() > 1 { window.name() } else { "" };
+                    let of = [("objective", objective.name()), ("provider", provider), ("window", window)];
+                    labelled(text, name, of);
+                    let _ = writeln!(text, "{}", millionths(value));
                 }
             }
         }

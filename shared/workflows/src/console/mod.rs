@@ -31,7 +31,6 @@ use serde::Serialize;
 use tillwatch_domain::Kind;
 use tillwatch_platform::clock::Clock;
 use tillwatch_platform::payloads::Payloads;
-use tillwatch_platform::queue::Queue;
 use tillwatch_platform::table::Table;
 use tillwatch_providers::Provider;
 use tillwatch_providers::catalogue::{self, Entry};
@@ -220,8 +219,6 @@ pub struct Pending {
 pub struct Console {
     /// Events, records and figures.
     pub table: Table,
-    /// The queue of events.
-    pub queue: Arc<dyn Queue>,
     /// What waits on the queues of events.
     pub backlog: Backlog,
     /// Payloads too large for the table.

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use tillwatch_domain::Connection;
 use tillwatch_domain::objective::{Burn, Objective, Ratio, Window};
-use tillwatch_domain::tally::{HOUR_MS, Webhooks, hour_of};
+use tillwatch_domain::span::HOUR_MS;
+use tillwatch_domain::tally::{Webhooks, hour_of};
 use utoipa::ToSchema;
 
 use super::health::ProviderHealth;

@@ -19,8 +19,6 @@ use super::{ReconcileError, Reconciler};
 use crate::envelope::{Envelope, Message, Payload, Verdict};
 use crate::payload;
 
-/// Packed payloads up to this many bytes travel in the message, as a webhook's do.
-const MAX_INLINE: usize = 300_000;
 /// How many things are looked up at the same time.
 const AT_ONCE: usize = 16;
 
@@ -132,13 +130,7 @@ impl Reconciler {
         let Listed { headers, body, .. } = &missing.listed;
         let id = request_id(missing);
         let packed = payload::pack(provider, headers, body);
-        let payload = if packed.len() <= MAX_INLINE {
-            Payload::packed(&packed)
-        } else {
-            let name = format!("{}/{id}", provider.name());
-            self.payloads.put(&name, packed, now).await?;
-            Payload::Stored(name)
-        };
+        let payload = Payload::sent(&*self.payloads, provider.name(), &id, packed, now).await?;
         // The connection's own token has proved whose it is. Where accounts are named, account and place tell the
         // connection, as they do of a webhook: one may list what is another's.
         let key = if connection.names_accounts() {

@@ -9,7 +9,6 @@ use tillwatch_platform::connections::Kind;
 use tillwatch_platform::metrics::Metric;
 use tillwatch_platform::outbound::OutboundError;
 use tillwatch_platform::queue::Gauge;
-use tillwatch_platform::vault::VaultError;
 use tillwatch_platform::watched::{Kept, NEVER_MS};
 use tillwatch_providers::Provider;
 use tillwatch_providers::call::Words;
@@ -19,8 +18,7 @@ use tillwatch_providers::reconcile::{self, Page, Reconciles, Whose};
 use super::missing::Missing;
 use super::standing::{Counts, Plan, may_pass};
 use super::{ReconcileError, Reconciler, Reconciliation, SETTLES, is_reconciled};
-use crate::agenda::millis;
-use crate::configuration::Unconfigured;
+use crate::agenda::{is_due, millis};
 use crate::credentials::ask;
 use crate::watch::{probe, regular};
 
@@ -50,8 +48,6 @@ pub enum Ran {
     Gone,
 }
 
-/// A job may come a little before its time.
-const EARLY: Duration = Duration::from_secs(2);
 /// While more is to be listed, the next run follows after this.
 const SOON: Duration = Duration::from_secs(5);
 /// After a failure that may pass; twice as long after each further one, up to the usual interval.
@@ -90,7 +86,7 @@ impl Reconciler {
         let now = self.clock.now();
         let agenda = &self.roster.agenda;
         let Some(kept) = agenda.watched.get::<Reconciliation>(id).await? else { return Ok(Ran::Gone) };
-        if kept.due_ms > millis(now, EARLY) {
+        if !is_due(kept.due_ms, now) {
             return Ok(Ran::NotDue);
         }
         let connection = self.connections.document::<Connection>(Kind::Connection, id).await?;
@@ -138,11 +134,7 @@ impl Reconciler {
         let shared = self.credentials.shared(provider.name(), began).await?;
         let own = match self.credentials.own(connection, began).await {
             Ok(own) => own,
-            // Its own secrets can't be opened, and asking again will not help.
-            Err(Unconfigured::Vault(error @ (VaultError::UnknownKey(_) | VaultError::Damaged))) => {
-                return Ok(Err(Ended::advised(Trouble::Misconfigured, error.to_string())));
-            }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Ok(Err(Ended::advised(Trouble::Misconfigured, error.unopenable()?))),
         };
         let most = if plan.is_smallest { MOST_CALLS } else { CALLS };
         let mut cursor = None;

@@ -15,10 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tillwatch_domain::rhythm::Rhythms;
-use tillwatch_domain::span::millis;
-use tillwatch_domain::tally::{HOUR_MS, Tally, hour_of};
+use tillwatch_domain::span::{HOUR_MS, millis};
+use tillwatch_domain::tally::{Tally, hour_of};
 use tillwatch_platform::clock::Clock;
-use tillwatch_platform::connections::Kind;
 use tillwatch_platform::payloads::PayloadError;
 use tillwatch_platform::queue::QueueError;
 use tillwatch_platform::table::{Table, TableError};
@@ -124,7 +123,6 @@ impl Tallies {
             let oldest = self.backlog.oldest_age(now).await?.unwrap_or_default();
             let known_ms = to_ms.min(now_ms - millis(oldest));
             standing.connections = self.judged(&rhythms, &recent, known_ms).await?;
-            standing.known_ms = known_ms;
         }
         standing.at_ms = now_ms;
         looked.silent = standing.silent();
@@ -137,30 +135,26 @@ impl Tallies {
     async fn providers(&self) -> Result<Vec<&'static str>, TallyError> {
         let mut providers = Vec::new();
         for provider in tillwatch_providers::ALL {
-            let (ids, _) = self.roster.connections.ids(Kind::Connection, provider.name(), "", 1).await?;
-            if !ids.is_empty() {
+            if self.roster.is_used(provider.name()).await? {
                 providers.push(provider.name());
             }
         }
         Ok(providers)
     }
 
-    /// What arrived in `[from, to)`, by hour; of each hour only from the moment on that `after` says.
+    /// What arrived in `[from, to)`, by hour.
     async fn arrived(
         &self,
         providers: &[&str],
         (from_ms, to_ms): (i64, i64),
-        after_ms: impl Fn(i64) -> i64,
         looked: &mut Looked,
     ) -> Result<BTreeMap<i64, Tally>, TallyError> {
         let mut hours: BTreeMap<i64, Tally> = BTreeMap::new();
         for provider in providers {
             let count = self.table.arrived(provider, from_ms, to_ms, |event| {
-                let hour = hour_of(event.received_ms);
-                if let Some(connection) = &event.connection
-                    && event.received_ms >= after_ms(hour)
-                {
-                    hours.entry(hour).or_default().add(connection, &event.kind, &event.counted());
+                if let Some(connection) = &event.connection {
+                    let tally = hours.entry(hour_of(event.received_ms)).or_default();
+                    tally.add(connection, &event.kind, &event.counted());
                 }
             });
             looked.events += count.await?;
@@ -188,7 +182,7 @@ impl Tallies {
             let to = end.min(from + pace.hours);
             let before = looked.events;
             let span_ms = (from * HOUR_MS, to * HOUR_MS);
-            let mut hours = self.arrived(providers, span_ms, |_| i64::MIN, looked).await?;
+            let mut hours = self.arrived(providers, span_ms, looked).await?;
             pace.went(looked.events - before);
             for hour in from..to {
                 let tally = hours.remove(&hour).unwrap_or_default();
@@ -196,9 +190,7 @@ impl Tallies {
                     Some((connection.as_str(), webhooks.believed(), webhooks.last_ms?))
                 });
                 rhythms.push(sent);
-                self.store
-                    .put_hour(hour, &Hour { through_ms: (hour + 1) * HOUR_MS, is_settled: true, tally })
-                    .await?;
+                self.store.put_hour(hour, &Hour { through_ms: (hour + 1) * HOUR_MS, tally }).await?;
             }
         }
         if rhythms.through() > began {
@@ -226,7 +218,7 @@ impl Tallies {
                     break;
                 }
                 let span_ms = (kept.through_ms, end_ms);
-                for tally in self.arrived(providers, span_ms, |_| kept.through_ms, looked).await?.values() {
+                for tally in self.arrived(providers, span_ms, looked).await?.values() {
                     kept.tally.merge(tally);
                 }
                 kept.through_ms = end_ms;

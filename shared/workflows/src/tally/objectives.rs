@@ -1,17 +1,20 @@
 //! How well objectives are kept: each look at all connections is a sample, and samples are summed by five minutes and by hour.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tillwatch_domain::Outcome;
 use tillwatch_domain::figures::{Deltas, outcome_figure};
 use tillwatch_domain::health::{Finding, Trouble, Verdict};
 use tillwatch_domain::objective::{Objective, Ratio, Window};
+use tillwatch_domain::span::{HOUR_MS, millis};
 use tillwatch_domain::token::Standing as TokenState;
-use tillwatch_domain::{Outcome, span};
 use tillwatch_platform::table::Period;
 
 use super::{EVERY, Standing, Tallies, TallyError};
 use crate::watch::Row;
+use crate::watch::probe::LATE;
 
 /// How well each provider's objectives were kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,15 +41,12 @@ struct Series {
 }
 
 const FINE_MS: i64 = 300_000;
-const HOUR_MS: i64 = 3_600_000;
-/// An answer that takes longer is late (E7: 2 s for an API).
-const LATE_MS: u32 = 2_000;
 
 impl Series {
     fn add(&mut self, at_ms: i64, ratio: Ratio) {
         self.fine.entry(at_ms.div_euclid(FINE_MS)).or_default().add(ratio);
         self.hours.entry(at_ms.div_euclid(HOUR_MS)).or_default().add(ratio);
-        let oldest = |window: Window, unit: i64| (at_ms - span::millis(window.span())).div_euclid(unit);
+        let oldest = |window: Window, unit: i64| (at_ms - millis(window.span())).div_euclid(unit);
         self.fine = self.fine.split_off(&oldest(Window::SixHours, FINE_MS));
         self.hours = self.hours.split_off(&oldest(Window::Month, HOUR_MS));
     }
@@ -57,7 +57,7 @@ impl Series {
             if window <= Window::SixHours { (&self.fine, FINE_MS) } else { (&self.hours, HOUR_MS) };
         // The present slot is not whole, so one more than the window has belongs to it, but for the shortest.
         let first =
-            (at_ms - span::millis(window.span())).div_euclid(unit) + i64::from(window == Window::FiveMinutes);
+            (at_ms - millis(window.span())).div_euclid(unit) + i64::from(window == Window::FiveMinutes);
         let mut sum = Ratio::default();
         for ratio in slots.range(first..).map(|(_, ratio)| *ratio) {
             sum.add(ratio);
@@ -112,7 +112,8 @@ impl Objectives {
             let found = row.found.filter(|found| is_new && *found != Finding::Inconclusive);
             count(Objective::CheckSuccess, found.map(|found| found != Finding::Failed));
             let answered = found.is_some_and(|found| found != Finding::Failed);
-            count(Objective::ApiLatency, row.took_ms.filter(|_| answered).map(|took_ms| took_ms <= LATE_MS));
+            let is_in_time = |took_ms: u32| Duration::from_millis(took_ms.into()) <= LATE;
+            count(Objective::ApiLatency, row.took_ms.filter(|_| answered).map(is_in_time));
             count(Objective::TokensValid, is_token_good(row, standing));
         }
         for ((provider, objective), ratio) in counted {
@@ -150,31 +151,39 @@ impl Tallies {
         let survey = self.roster.surveyed(EVERY).await?;
         let mut objectives = self.store.objectives_now().await?.unwrap_or_default();
         objectives.sample(&survey.rows, standing);
-        let known: Vec<&str> = tillwatch_providers::ALL.iter().map(|provider| provider.name()).collect();
-        let mut providers: Vec<&str> = survey.rows.iter().map(|row| row.provider.as_str()).collect();
-        providers.sort_unstable();
-        providers.dedup();
         objectives.webhooks.clear();
-        for provider in providers.into_iter().filter(|name| known.contains(name)) {
-            let mut ratios = Vec::new();
-            for window in Window::ALL {
-                let period = match window {
-                    Window::FiveMinutes | Window::HalfHour | Window::Hour => Period::Minute,
-                    Window::SixHours | Window::ThreeDays => Period::Hour,
-                    Window::Month => Period::Day,
-                };
-                let from_ms = period.start_of(standing.at_ms - span::millis(window.span()));
-                let mut sum = Ratio::default();
-                for (_, figures) in
-                    self.table.figures(provider, period, from_ms, standing.at_ms + 60_000).await?
-                {
-                    sum.add(became(&figures));
-                }
-                ratios.push(sum);
+        for provider in survey.providers() {
+            // A mail server's has none.
+            if tillwatch_providers::named(provider).is_some() {
+                let ratios = self.became(provider, standing.at_ms).await?;
+                objectives.webhooks.insert(provider.to_owned(), ratios);
             }
-            objectives.webhooks.insert(provider.to_owned(), ratios);
         }
         Ok(objectives)
+    }
+
+    /// What became of a provider's webhooks in each window that ends then.
+    async fn became(&self, provider: &str, at_ms: i64) -> Result<Vec<Ratio>, TallyError> {
+        let from_ms = |window: Window| at_ms - millis(window.span());
+        let mut ratios = Vec::new();
+        // By the figures that are fine enough, each read once for the longest of the windows.
+        for (period, windows) in [
+            (Period::Minute, &[Window::FiveMinutes, Window::HalfHour, Window::Hour][..]),
+            (Period::Hour, &[Window::SixHours, Window::ThreeDays]),
+            (Period::Day, &[Window::Month]),
+        ] {
+            let first_ms = |window: Window| period.start_of(from_ms(window));
+            let longest_ms = windows.iter().copied().map(first_ms).min().unwrap_or(at_ms);
+            let figures = self.table.figures(provider, period, longest_ms, at_ms + 60_000).await?;
+            ratios.extend(windows.iter().map(|window| {
+                let mut sum = Ratio::default();
+                for (_, figures) in figures.iter().filter(|(at_ms, _)| *at_ms >= first_ms(*window)) {
+                    sum.add(became(figures));
+                }
+                sum
+            }));
+        }
+        Ok(ratios)
     }
 }
 

@@ -24,8 +24,6 @@ use crate::tokens::TokenStanding;
 pub struct Standing {
     /// When, Unix milliseconds.
     pub at_ms: i64,
-    /// The moment up to which it is known what arrived, Unix milliseconds.
-    pub known_ms: i64,
     /// The first day that is not counted for good, in days since 1970.
     pub(super) days_through: i64,
     /// By connection, of those of which there is anything to say.

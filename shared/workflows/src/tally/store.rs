@@ -1,4 +1,4 @@
-//! What is kept of tallies, and where: one object each, compressed.
+//! What is kept of tallies, and where: one object each (`objects.rs`).
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,13 +8,14 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tillwatch_domain::rhythm::Rhythms;
-use tillwatch_domain::span;
-use tillwatch_domain::tally::{HOUR_MS, Tally};
+use tillwatch_domain::span::{self, HOUR_MS};
+use tillwatch_domain::tally::Tally;
 use tillwatch_platform::clock::Clock;
 use tillwatch_platform::payloads::{PayloadError, Payloads};
 use tokio::sync::Mutex;
 
 use super::{Objectives, Standing};
+use crate::objects;
 
 /// One hour of all connections.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,9 +23,6 @@ pub struct Hour {
     /// The moment up to which it is counted, Unix milliseconds.
     #[serde(rename = "t")]
     pub through_ms: i64,
-    /// Whether it was counted for good.
-    #[serde(rename = "s", default)]
-    pub is_settled: bool,
     /// What was counted.
     #[serde(rename = "c")]
     pub tally: Tally,
@@ -55,8 +53,6 @@ struct Read {
 
 /// For so long what was read is not read again.
 const READ: Duration = Duration::from_mins(1);
-/// How hard it is compressed.
-const LEVEL: i32 = 1;
 
 const RHYTHMS: &str = "figures/rhythms";
 const STANDING: &str = "figures/standing";
@@ -82,9 +78,9 @@ impl TallyStore {
     }
 
     pub(super) async fn put_hour(&self, hour: i64, kept: &Hour) -> Result<(), PayloadError> {
-        // Nothing at all is what there is where there is nothing. What arrived is listed for longer than it takes to be
-        // settled, so that there was anything before can only be of a rejected request that was released since.
-        if kept.tally.0.is_empty() && kept.is_settled {
+        // Nothing at all is what there is where there is nothing. What was there before and is no more can only be a rejected
+        // request that was released since.
+        if kept.tally.0.is_empty() {
             return Ok(());
         }
         self.put_document(&hour_name(hour), kept).await
@@ -108,11 +104,12 @@ impl TallyStore {
         if let Some(rhythms) = &self.read.lock().await.rhythms {
             return Ok(Some(rhythms.clone()));
         }
-        Ok(self.bytes(RHYTHMS).await?.and_then(|bytes| Rhythms::read(&bytes)))
+        let bytes = objects::read_bytes(&*self.payloads, RHYTHMS, self.clock.now()).await?;
+        Ok(bytes.and_then(|bytes| Rhythms::read(&bytes)))
     }
 
     pub(super) async fn put_rhythms(&self, rhythms: Rhythms) -> Result<(), PayloadError> {
-        self.put_bytes(RHYTHMS, &rhythms.to_bytes()).await?;
+        objects::write_bytes(&*self.payloads, RHYTHMS, &rhythms.to_bytes(), self.clock.now()).await?;
         self.read.lock().await.rhythms = Some(rhythms);
         Ok(())
     }
@@ -156,25 +153,10 @@ impl TallyStore {
     }
 
     async fn document<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, PayloadError> {
-        let bytes = self.bytes(name).await?;
-        let document = bytes.as_ref().and_then(|bytes| serde_json::from_slice(bytes).ok());
-        if bytes.is_some() && document.is_none() {
-            tracing::error!(name, "what is kept under this name can't be read; it is counted anew");
-        }
-        Ok(document)
+        objects::read(&*self.payloads, name, self.clock.now()).await
     }
 
     async fn put_document<T: Serialize>(&self, name: &str, document: &T) -> Result<(), PayloadError> {
-        self.put_bytes(name, &serde_json::to_vec(document).unwrap_or_default()).await
-    }
-
-    async fn bytes(&self, name: &str) -> Result<Option<Vec<u8>>, PayloadError> {
-        let packed = self.payloads.get(name, self.clock.now()).await?;
-        Ok(packed.and_then(|packed| zstd::decode_all(packed.as_slice()).ok()))
-    }
-
-    async fn put_bytes(&self, name: &str, bytes: &[u8]) -> Result<(), PayloadError> {
-        let packed = zstd::encode_all(bytes, LEVEL).unwrap_or_default();
-        self.payloads.put(name, packed, self.clock.now()).await
+        objects::write(&*self.payloads, name, document, self.clock.now()).await
     }
 }

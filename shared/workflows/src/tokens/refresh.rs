@@ -11,14 +11,13 @@ use tillwatch_platform::connections::Kind;
 use tillwatch_platform::entropy;
 use tillwatch_platform::metrics::Metric;
 use tillwatch_platform::outbound::OutboundError;
-use tillwatch_platform::vault::VaultError;
 use tillwatch_platform::watched::{NEVER_MS, spread};
 use tillwatch_providers::call::{Call, Response};
 use tillwatch_providers::checks::Subject;
 use tillwatch_providers::tokens::{self, Answered, Fresh, Refresh};
 
 use super::{Refresher, TokenStanding, TokensError, standing};
-use crate::agenda::{Why, millis};
+use crate::agenda::{Why, is_due, millis};
 use crate::configuration::{ACCESS, OpenedTokens, REFRESH, Tokens, Unconfigured};
 use crate::credentials::{ask, own};
 use crate::watch::Doing;
@@ -52,8 +51,6 @@ impl Refreshed {
     }
 }
 
-/// A job may come a little before its time.
-const EARLY: Duration = Duration::from_secs(2);
 /// What can't be refreshed because a setting is missing is looked at so often; sooner, when it changes.
 const UNSET: Duration = Duration::from_hours(1);
 /// What nobody here refreshes, or only a person can mend, is looked at so often: it may have been given what it takes.
@@ -93,10 +90,7 @@ impl Refresher {
         let shared = self.credentials.shared(&connection.provider, now).await?;
         let mut kept = match self.configuration.tokens(id, now).await {
             Ok(kept) => kept,
-            Err(Unconfigured::Vault(error @ (VaultError::UnknownKey(_) | VaultError::Damaged))) => {
-                return self.not_here(&connection, UNSET, Some(error.to_string())).await;
-            }
-            Err(error) => return Err(error.into()),
+            Err(error) => return self.not_here(&connection, UNSET, Some(error.unopenable()?)).await,
         };
         let own = own(&connection, &kept.tokens);
         let of = Subject { own: &own, shared: &shared };
@@ -116,7 +110,7 @@ impl Refresher {
             // Nobody knows when it ends: a refresh tells.
             due_ms = now.as_millisecond();
         }
-        if why == Why::Due && due_ms > millis(now, EARLY) {
+        if why == Why::Due && !is_due(due_ms, now) {
             if is_first {
                 // From now on it is known when it was seen.
                 kept.state = Some(state.clone());

@@ -115,10 +115,7 @@ impl Roster {
     /// Has watched what is to be and is not: of the providers that have connections. What is to be no more goes with its next
     /// check.
     pub(super) async fn watch_beside(&self, survey: &Survey) -> Result<(), WatchError> {
-        let mut providers: Vec<&str> = survey.rows.iter().map(|row| row.provider.as_str()).collect();
-        providers.sort_unstable();
-        providers.dedup();
-        for provider in providers {
+        for provider in survey.providers() {
             if self.beside.page(provider).is_some() && !survey.pages.contains_key(provider) {
                 self.enrol_beside(Subject::Page(provider), false).await?;
             }
@@ -151,7 +148,7 @@ impl Roster {
     }
 
     /// Whether the provider has a connection.
-    pub(super) async fn is_used(&self, provider: &str) -> Result<bool, WatchError> {
+    pub(crate) async fn is_used(&self, provider: &str) -> Result<bool, WatchError> {
         let (ids, _) = self.connections.ids(Kind::Connection, provider, "", 1).await?;
         Ok(!ids.is_empty())
     }

@@ -12,7 +12,6 @@ use tillwatch_domain::{Connection, State, span};
 use tillwatch_platform::connections::Kind;
 use tillwatch_platform::metrics::Metric;
 use tillwatch_platform::outbound::{OutboundError, is_public};
-use tillwatch_platform::vault::VaultError;
 use tillwatch_platform::watched::{Kept, NEVER_MS, spread};
 use tillwatch_providers::call::{Call, Response};
 use tillwatch_providers::checks::{self, Judged, Way};
@@ -24,7 +23,6 @@ use super::mail::sign_in;
 use super::probe::{Caller, Probed, probe};
 use super::{Doing, Watch, WatchError};
 use crate::agenda::{Why, millis};
-use crate::configuration::Unconfigured;
 use crate::credentials::ask_and_see;
 use crate::tokens::TokenStanding;
 
@@ -43,8 +41,6 @@ pub enum Checked {
     Beside,
 }
 
-/// A job may come a little before its time.
-pub(super) const EARLY: Duration = Duration::from_secs(2);
 /// After what contradicts the verdict, another check tells soon whether it is over.
 pub(super) const SOON: Duration = Duration::from_secs(30);
 /// While nothing is to be reached from here, whether that is over is looked at as often.
@@ -67,8 +63,7 @@ impl Watch {
     async fn check_connection(&self, id: &str, why: Why) -> Result<Checked, WatchError> {
         let now = self.roster.clock.now();
         let kept = self.roster.agenda.watched.get::<Doing>(id).await?;
-        let is_due = |kept: &Kept<Doing>| kept.due_ms <= millis(now, EARLY);
-        if why == Why::Due && !kept.as_ref().is_some_and(is_due) {
+        if why.is_too_soon(kept.as_ref(), now) {
             return Ok(Checked::NotDue);
         }
         let connection = self.roster.connections.document::<Connection>(Kind::Connection, id).await?;
@@ -105,11 +100,7 @@ impl Watch {
         let shared = self.credentials.shared(provider, now).await?;
         let own = match self.credentials.own(connection, now).await {
             Ok(own) => own,
-            // Its own secrets can't be opened, and asking again will not help.
-            Err(Unconfigured::Vault(error @ (VaultError::UnknownKey(_) | VaultError::Damaged))) => {
-                return Ok(Probed::unchecked(now.as_millisecond(), error.to_string()));
-            }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Ok(Probed::unchecked(now.as_millisecond(), error.unopenable()?)),
         };
         let of = checks::Subject { own: &own, shared: &shared };
         let caller = Heard { watch: self, provider, certificate: Mutex::default() };

@@ -10,11 +10,9 @@ use tillwatch_domain::certificate::Validity;
 use tillwatch_domain::health::{Check, Health, Trouble, Turn, Verdict};
 use tillwatch_platform::entropy;
 use tillwatch_platform::outbound::{Answer, Ask, OutboundError};
-use tillwatch_platform::watched::Kept;
 use tillwatch_providers::checks::by_status;
 
-use super::beside::Subject;
-use super::check::{CUT_OFF, EARLY, SOON, UNCHECKED, is_far, regular};
+use super::check::{CUT_OFF, SOON, UNCHECKED, is_far, regular};
 use super::probe::{LATE, is_silence, trouble};
 use super::synthetic::Synthetic;
 use super::{Checked, Watch, WatchError};
@@ -137,19 +135,16 @@ impl Watch {
     ) -> Result<Checked, WatchError> {
         let (roster, now) = (&self.roster, self.roster.clock.now());
         let kept = roster.agenda.watched.get::<Endpoint>(id).await?;
-        let is_due = |kept: &Kept<Endpoint>| kept.due_ms <= millis(now, EARLY);
-        if why == Why::Due && !kept.as_ref().is_some_and(is_due) {
+        if why.is_too_soon(kept.as_ref(), now) {
             return Ok(Checked::NotDue);
         }
-        let url = roster.beside.endpoint(provider);
-        let Some(url) = url.filter(|_| Subject::of(id) == Subject::Endpoint(provider)) else {
-            roster.agenda.watched.delete(id).await?;
-            return Ok(Checked::Gone);
+        let url = match roster.beside.endpoint(provider) {
+            Some(url) if roster.is_used(provider).await? => url,
+            _ => {
+                roster.agenda.watched.delete(id).await?;
+                return Ok(Checked::Gone);
+            }
         };
-        if !roster.is_used(provider).await? {
-            roster.agenda.watched.delete(id).await?;
-            return Ok(Checked::Gone);
-        }
         let word = hex::encode(entropy::bytes::<16>());
         let sealed = trial::sealed(&self.webhook_vault.ring(), provider, &word);
         let answer = self.ask_over_the_public_way(provider, &url, &sealed).await;

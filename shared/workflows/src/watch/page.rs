@@ -6,16 +6,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tillwatch_domain::span;
 use tillwatch_platform::outbound::Ask;
-use tillwatch_platform::watched::Kept;
 use tillwatch_providers::Headers;
 use tillwatch_providers::call::Response;
 use tillwatch_providers::checks::Form;
 use tillwatch_providers::checks::status_page::{Incident, Told};
 
-use super::beside::Subject;
-use super::check::{EARLY, regular};
+use super::check::regular;
 use super::{Checked, Watch, WatchError};
-use crate::agenda::{Why, millis};
+use crate::agenda::Why;
 
 /// How often a page is read.
 const EVERY: Duration = Duration::from_mins(5);
@@ -61,19 +59,16 @@ impl Watch {
     pub(super) async fn read_page(&self, provider: &str, id: &str, why: Why) -> Result<Checked, WatchError> {
         let (roster, now) = (&self.roster, self.roster.clock.now());
         let kept = roster.agenda.watched.get::<Page>(id).await?;
-        let is_due = |kept: &Kept<Page>| kept.due_ms <= millis(now, EARLY);
-        if why == Why::Due && !kept.as_ref().is_some_and(is_due) {
+        if why.is_too_soon(kept.as_ref(), now) {
             return Ok(Checked::NotDue);
         }
-        let page = roster.beside.page(provider);
-        let Some((url, form)) = page.filter(|_| Subject::of(id) == Subject::Page(provider)) else {
-            roster.agenda.watched.delete(id).await?;
-            return Ok(Checked::Gone);
+        let (url, form) = match roster.beside.page(provider) {
+            Some(page) if roster.is_used(provider).await? => page,
+            _ => {
+                roster.agenda.watched.delete(id).await?;
+                return Ok(Checked::Gone);
+            }
         };
-        if !roster.is_used(provider).await? {
-            roster.agenda.watched.delete(id).await?;
-            return Ok(Checked::Gone);
-        }
         let told = self.told_by_page(provider, url, form).await;
         let read_ms = roster.clock.now().as_millisecond();
         let mut incident = (None, None);

@@ -14,7 +14,7 @@ use tillwatch_providers::checks::{Checks, Judged, Subject, TokenFacts, Way};
 use tillwatch_providers::smtp::{self, MailServer};
 
 /// An answer that takes longer is late (E7: 2 s for an API).
-pub(super) const LATE: Duration = Duration::from_secs(2);
+pub(crate) const LATE: Duration = Duration::from_secs(2);
 
 /// One call, as it is kept. Holds no secret: neither the URL nor what came.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

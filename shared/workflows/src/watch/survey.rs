@@ -1,6 +1,6 @@
 //! How all connections do at one moment, and what only all of them together tell: whose fault it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use tokio::sync::Mutex;
 
 use super::beside::All;
 use super::{Doing, Endpoint, Page, Roster, WatchError};
+use crate::objects;
 use crate::tally::{Sent, Silent, Standing};
 
 /// How one connection does at that moment. Times are Unix milliseconds.
@@ -159,8 +160,6 @@ const OFTEN: Duration = Duration::from_secs(10);
 const NAME: &str = "watch/survey";
 /// How old one that others made may be. They make one a minute.
 const OLDEST: Duration = Duration::from_mins(3);
-/// How hard it is compressed.
-const LEVEL: i32 = 1;
 
 impl Surveys {
     /// Kept for other processes too.
@@ -191,6 +190,11 @@ impl Survey {
         let endpoint = |(provider, endpoint)| (provider, EndpointRow::of(endpoint, every(None), now_ms));
         let endpoints = endpoints.into_iter().map(endpoint).collect();
         Self { at_ms: now_ms, rows, pages, endpoints }
+    }
+
+    /// The providers of connections, each once.
+    pub fn providers(&self) -> BTreeSet<&str> {
+        self.rows.iter().map(|row| row.provider.as_str()).collect()
     }
 
     /// How one does that was read since, judged by what was known of the others.
@@ -411,9 +415,9 @@ impl Roster {
         }
         let mut found = None;
         if let Some(kept) = &self.surveys.kept
-            && let Ok(Some(packed)) = kept.get(NAME, self.clock.now()).await
+            && let Ok(survey) = objects::read(&**kept, NAME, self.clock.now()).await
         {
-            found = unpacked(&packed).filter(|survey| is_fresh(survey, OLDEST));
+            found = survey.filter(|survey| is_fresh(survey, OLDEST));
         }
         let survey = match found {
             Some(survey) => survey,
@@ -433,10 +437,8 @@ impl Roster {
         }
         let survey = Arc::new(self.survey().await?);
         self.watch_beside(&survey).await?;
-        if let Some(kept) = &self.surveys.kept
-            && let Some(packed) = packed(&survey)
-        {
-            kept.put(NAME, packed, self.clock.now()).await?;
+        if let Some(kept) = &self.surveys.kept {
+            objects::write(&**kept, NAME, &*survey, self.clock.now()).await?;
         }
         *self.surveys.last.lock().await = Some(survey);
         Ok(())
@@ -457,12 +459,4 @@ impl Roster {
         };
         Ok(Survey::of(all, every, &standing, self.clock.now().as_millisecond()))
     }
-}
-
-fn packed(survey: &Survey) -> Option<Vec<u8>> {
-    zstd::encode_all(serde_json::to_vec(survey).ok()?.as_slice(), LEVEL).ok()
-}
-
-fn unpacked(bytes: &[u8]) -> Option<Survey> {
-    serde_json::from_slice(&zstd::decode_all(bytes).ok()?).ok()
 }
