@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tillwatch_providers::Headers;
 use tillwatch_tests::sender::signed;
-use tillwatch_tests::server::{Reply, Server};
+use tillwatch_tests::server::{Reply, Request, Server};
 use tillwatch_tests::world::{World, settings};
 
 pub(super) const HOUR: Duration = Duration::from_hours(1);
@@ -14,23 +14,39 @@ const WEEK: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Each of the shops sells so often in an hour between ten and two on Wednesdays.
 pub(super) const AN_HOUR: u32 = 4;
 
-/// A world with shops that have sent for five Wednesdays, and whose sixth is this one. All of them are asked in vain whether
-/// they work, for they have no token: what is known of them is what they send.
+/// A world with shops that have sent for five Wednesdays, and whose sixth is this one.
 pub(super) struct Market {
     pub(super) world: World,
     /// This Wednesday's midnight, UTC.
     midnight: Timestamp,
+    /// Where the provider is, that says of each shop that its token is good. None: the shops have no token, and what is
+    /// known of them is what they send.
+    provider: Option<String>,
     sold: std::cell::Cell<u64>,
 }
 
 impl Market {
     pub(super) async fn with(shops: &[(&str, Option<Value>)]) -> Self {
+        Self::at_provider(None, shops).await
+    }
+
+    /// The same, with shops that are asked whether they work, and do.
+    pub(super) async fn answering(shops: &[(&str, Option<Value>)]) -> Self {
+        let answer = |request: &Request| {
+            let merchant = request.header("authorization").trim_start_matches("Bearer ");
+            Reply::json(200, json!({"scopes": ["MERCHANT_PROFILE_READ"], "merchant_id": merchant}))
+        };
+        let provider = Server::start(answer).await;
+        Self::at_provider(Some(provider.base), shops).await
+    }
+
+    async fn at_provider(provider: Option<String>, shops: &[(&str, Option<Value>)]) -> Self {
         let mut world = World::new().await;
         let reference = Server::start(|_| Reply::json(200, Value::Null)).await;
         world.references = vec![reference.base];
         world.restart().await;
         let midnight = "2026-11-25T00:00:00Z".parse().unwrap();
-        let market = Self { world, midnight, sold: std::cell::Cell::new(0) };
+        let market = Self { world, midnight, provider, sold: std::cell::Cell::new(0) };
         for (shop, hours) in shops {
             market.open(shop, hours.as_ref()).await;
         }
@@ -51,6 +67,10 @@ impl Market {
     pub(super) async fn open(&self, shop: &str, hours: Option<&Value>) {
         let mut location = json!({"id": shop, "business": "market", "timezone": "UTC",
             "providers": {"square": {"merchant_id": shop}}});
+        if let Some(base) = &self.provider {
+            let square = &mut location["providers"]["square"];
+            (square["access_token"], square["base_url"]) = (shop.into(), base.as_str().into());
+        }
         if let Some(hours) = hours {
             location["opening_hours"] = hours.clone();
         }

@@ -247,6 +247,33 @@ async fn one_that_is_paused_is_not_asked_and_what_was_held_meanwhile_is_not_miss
 }
 
 #[tokio::test]
+async fn what_came_in_shadow_takes_no_effect_when_the_shadow_ends() {
+    let till = Till::of("square").await;
+    till.configure(json!({"role": "shadow"})).await;
+    till.sell_and_tell("in_shadow").await;
+    till.pass(5).await;
+    till.configure(json!({"role": "primary"})).await;
+    till.pass(4).await;
+    assert_eq!((till.record("in_shadow").await, till.gap().await), (None, told("complete", 0, 0)));
+    till.sell("lost");
+    till.pass(4).await;
+    assert!(till.record("lost").await.is_some());
+    assert_eq!(till.gap().await, told("gap", 1, 1));
+}
+
+#[tokio::test]
+async fn when_its_token_is_taken_again_it_is_asked_within_the_usual_time() {
+    let till = Till::of("square").await;
+    till.refuses.store(401, Ordering::SeqCst);
+    till.pass(3).await;
+    let view = till.told().await;
+    assert_eq!((&view["state"], &view["trouble"]), (&json!("unable"), &json!("token_refused")));
+    till.refuses.store(0, Ordering::SeqCst);
+    till.pass(2).await;
+    assert_eq!(till.told().await["state"], "complete");
+}
+
+#[tokio::test]
 async fn what_happened_at_another_place_is_left_to_the_connection_of_that_place() {
     let till = Till::of("square").await;
     till.configure(json!({"location_id": "L2"})).await;
