@@ -252,7 +252,7 @@ pub fn tally() -> Result<(), Error> {
 
 /// The reconciliations function.
 pub fn reconciliations() -> Result<(), Error> {
-    start(Patience::WORKER, async |environment, parts| {
+    start(Patience::WORKER, async |_, parts| {
         let configuration = parts.configurator().await?;
         let reconciler = Arc::new(Reconciler {
             roster: Arc::new(parts.reconcile_roster()?),
@@ -260,7 +260,7 @@ pub fn reconciliations() -> Result<(), Error> {
             credentials: Credentials::new(configuration),
             outbound: parts.outbound(Limits::default().whole)?,
             table: parts.table()?,
-            events: parts.queue(environment.queue_url()?),
+            backlog: parts.backlog()?,
             payloads: parts.payloads()?,
             clock: Arc::new(SystemClock),
             metrics: parts.metrics(),

@@ -242,7 +242,8 @@ impl Stack {
         let outbound = Arc::new(Outbound::new(ports.outbound));
         let watch = Arc::new(watch(&ports, &table, &configuration, &outbound));
         let refresher = Arc::new(refresher(&ports, &configuration, &outbound));
-        let reconciler = Arc::new(reconciler(&ports, &table, &configuration, &outbound));
+        let backlog = Backlog { events: events.clone(), dead_letters: dead_letters.clone(), watcher: None };
+        let reconciler = Arc::new(reconciler(&ports, &table, &configuration, &outbound, &backlog));
         let keeper = Arc::new(Keeper {
             configuration: configuration.clone(),
             outbound,
@@ -251,7 +252,6 @@ impl Stack {
             public_url: ports.public_url.clone(),
             allow_plain: ports.outbound.allow_private,
         });
-        let backlog = Backlog { events: events.clone(), dead_letters: dead_letters.clone(), watcher: None };
         let tallies = tallies(&ports, &table, &backlog, &watch, &refresher);
         let console = Console {
             replays: replays.clone(),

@@ -49,6 +49,7 @@ pub(super) fn reconciler(
     table: &Table,
     configuration: &Configurator,
     outbound: &Arc<Outbound>,
+    backlog: &Backlog,
 ) -> Reconciler {
     let agenda = agenda(ports, Of::Reconciliations, &ports.reconciliations);
     Reconciler {
@@ -57,7 +58,7 @@ pub(super) fn reconciler(
         credentials: Credentials::new(configuration.clone()),
         outbound: Arc::clone(outbound),
         table: table.clone(),
-        events: ports.events.clone(),
+        backlog: backlog.clone(),
         payloads: ports.payloads.clone(),
         clock: ports.clock.clone(),
         metrics: ports.metrics.clone(),

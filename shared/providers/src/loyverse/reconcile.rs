@@ -61,7 +61,7 @@ impl Reconciles for LoyverseLists {
         if cursor.is_none() {
             let merchant: Merchant = page(response, code)?;
             theirs(merchant.id.as_deref(), wanted, "other_merchant")?;
-            return Ok(Page { listed: Vec::new(), next: Some(RECEIPTS.to_owned()) });
+            return Ok(Page::new(Vec::new(), Some(RECEIPTS.to_owned())));
         }
         let receipts: Receipts = page(response, code)?;
         let listed = receipts.receipts.0.into_iter().map(|receipt| {
@@ -75,7 +75,7 @@ impl Reconciles for LoyverseLists {
             Listed::new(body, millis(updated_at.as_deref()))
         });
         let next = receipts.cursor.filter(|cursor| !cursor.is_empty());
-        Ok(Page { listed: listed.collect(), next: next.map(|cursor| format!("{RECEIPTS}{cursor}")) })
+        Ok(Page::new(listed.collect(), next.map(|cursor| format!("{RECEIPTS}{cursor}"))))
     }
 }
 

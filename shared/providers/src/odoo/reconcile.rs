@@ -149,7 +149,7 @@ impl Reconciles for OdooLists {
             if place.asks_for_user(of) {
                 let refused = || Judged::of(Trouble::TokenRefused, None);
                 place.user = Some(body["result"].as_i64().ok_or_else(refused)?);
-                return Ok(Page { listed: Vec::new(), next: Some(place.text()) });
+                return Ok(Page::new(Vec::new(), Some(place.text())));
             }
             unreadable(serde_json::from_slice::<Answered>(&response.body).ok())?.result
         };
@@ -167,7 +167,7 @@ impl Reconciles for OdooLists {
             let body = format!(r#"{{"_model":"pos.order","_id":{id},{rest}"#);
             listed.push(Listed { headers, ..Listed::new(body, Some(at_ms)) });
         }
-        Ok(Page { listed, next: (!is_last).then(|| place.text()) })
+        Ok(Page::new(listed, (!is_last).then(|| place.text())))
     }
 }
 

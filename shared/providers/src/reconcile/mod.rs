@@ -86,6 +86,14 @@ pub struct Page {
     pub listed: Vec<Listed>,
     /// Where the next call goes on; none: that was all.
     pub next: Option<String>,
+    /// What the token may not list, and what to do, where the rest is listed all the same.
+    pub barred: Option<&'static str>,
+}
+
+impl Page {
+    pub(crate) fn new(listed: Vec<Listed>, next: Option<String>) -> Self {
+        Self { listed, next, barred: None }
+    }
 }
 
 /// By what it is told whether something that is listed has arrived.

@@ -72,7 +72,7 @@ impl Reconciles for ShopifyLists {
             let headers = Headers::from_iter([(WEBHOOKS.topic, "orders/updated"), (WEBHOOKS.shop, shop)]);
             Listed { headers, ..Listed::new(without_names(order.get()), at_ms) }
         });
-        Ok(Page { listed: listed.collect(), next: response.headers.get("link").and_then(next) })
+        Ok(Page::new(listed.collect(), response.headers.get("link").and_then(next)))
     }
 }
 

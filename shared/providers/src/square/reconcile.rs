@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use tillwatch_domain::health::Trouble;
+
 use super::check::code;
 use super::subscriptions::VERSION;
 use crate::call::{Call, Method, Response, encoded};
@@ -22,6 +24,8 @@ use crate::reconcile::{Listed, Page, Reconciles, Whose, Window, millis, page, qu
 const LIMIT: usize = 100;
 /// Of how many locations orders are searched at once.
 const AT_ONCE: usize = 10;
+
+const NO_ORDERS: &str = "orders are not listed, for the token lacks the scope ORDERS_READ; payments and refunds are. Sign in anew with it";
 
 #[derive(Debug)]
 pub(crate) struct SquareLists;
@@ -173,16 +177,22 @@ impl Reconciles for SquareLists {
                 None => locations.locations.0.into_iter().map(|location| location.id).collect(),
             };
             let first = Place { list: List::Payments, left: all.clone(), all, cursor: None };
-            return Ok(Page { listed: Vec::new(), next: Some(first.text()) });
+            return Ok(Page::new(Vec::new(), Some(first.text())));
         };
         let place = unreadable(Place::read(cursor))?;
-        let answer: Answer = page(response, code)?;
+        let answer: Answer = match page(response, code) {
+            // Orders come last and have a scope of their own; payments and refunds are listed by then.
+            Err(judged) if place.list == List::Orders && judged.trouble == Some(Trouble::ScopeMissing) => {
+                return Ok(Page { barred: Some(NO_ORDERS), ..Page::default() });
+            }
+            answer => answer?,
+        };
         let listed = match place.list {
             List::Payments => answer.payments.0.iter().map(|raw| listed(merchant, "payment", raw)).collect(),
             List::Refunds => answer.refunds.0.iter().map(|raw| listed(merchant, "refund", raw)).collect(),
             List::Orders => answer.orders.0.iter().map(|raw| listed(merchant, "order", raw)).collect(),
         };
-        Ok(Page { listed, next: place.then(answer.cursor).map(|place| place.text()) })
+        Ok(Page::new(listed, place.then(answer.cursor).map(|place| place.text())))
     }
 }
 
@@ -218,10 +228,9 @@ fn listed(merchant: &str, what: &str, raw: &RawValue) -> Listed {
 
 #[cfg(test)]
 mod tests {
-    use tillwatch_domain::health::Trouble;
-
     use super::*;
-    use crate::reconcile::testing::{called, events, page, trouble, webhook};
+    use crate::checks::testing::answer;
+    use crate::reconcile::testing::{called, events, page, trouble, webhook, with};
 
     const OWN: &[(&str, &str)] =
         &[("access_token", "hunter2"), ("merchant_id", "6SSW7HV8K2ST5"), ("location_id", "S8GWD5R9QB376")];
@@ -273,6 +282,19 @@ mod tests {
             .collect();
         assert_eq!(paths, ["locations", "payments", "payments", "refunds", "orders/search"]);
         assert!(!calls[3].contains("location_id="), "{}", calls[3]);
+    }
+
+    #[test]
+    fn a_token_that_may_list_no_orders_lists_the_rest() {
+        let denied = r#"{"errors":[{"category":"AUTHENTICATION_ERROR","code":"INSUFFICIENT_SCOPES"}]}"#;
+        for list in [List::Payments, List::Refunds] {
+            let found = trouble(&SquareLists, OWN, Some(&at(list)), 403, denied).0;
+            assert_eq!(found, Some(Trouble::ScopeMissing));
+        }
+        let orders = with(OWN, |whose| {
+            SquareLists.read(whose, Some(&at(List::Orders)), &answer(403, denied)).unwrap()
+        });
+        assert_eq!((orders.listed.len(), orders.next, orders.barred), (0, None, Some(NO_ORDERS)));
     }
 
     #[test]

@@ -70,7 +70,7 @@ impl Reconciles for StripeLists {
             };
             listed.push(Listed::new(body, head.created.map(|seconds| seconds.saturating_mul(1_000))));
         }
-        Ok(Page { listed, next: last.filter(|_| events.has_more) })
+        Ok(Page::new(listed, last.filter(|_| events.has_more)))
     }
 
     fn told(&self) -> Told {

@@ -75,7 +75,7 @@ impl Reconciles for ZettleLists {
         if cursor.is_none() {
             let myself: Myself = page(response, code)?;
             theirs(myself.organization_uuid.as_deref(), wanted, "other_organization")?;
-            return Ok(Page { listed: Vec::new(), next: Some(PURCHASES.to_owned()) });
+            return Ok(Page::new(Vec::new(), Some(PURCHASES.to_owned())));
         }
         let purchases: Purchases = page(response, code)?;
         let is_last = purchases.purchases.0.is_empty();
@@ -92,7 +92,7 @@ impl Reconciles for ZettleLists {
         });
         let listed = listed.collect();
         let next = purchases.last_purchase_hash.filter(|hash| !is_last && !hash.is_empty());
-        Ok(Page { listed, next: next.map(|hash| format!("{PURCHASES}{hash}")) })
+        Ok(Page::new(listed, next.map(|hash| format!("{PURCHASES}{hash}"))))
     }
 
     fn overlap(&self) -> Duration {

@@ -153,7 +153,7 @@ impl Reconciler {
         };
         let message = Message::Request(envelope);
         let (body, group) = (message.to_text(), message.group().to_owned());
-        Ok(self.events.send(Outgoing { body, group, delay: Duration::ZERO }).await?)
+        Ok(self.backlog.events.send(Outgoing { body, group, delay: Duration::ZERO }).await?)
     }
 }
 

@@ -18,12 +18,13 @@ use tillwatch_platform::connections::Connections;
 use tillwatch_platform::metrics::Metrics;
 use tillwatch_platform::outbound::Outbound;
 use tillwatch_platform::payloads::{PayloadError, Payloads};
-use tillwatch_platform::queue::{Queue, QueueError};
+use tillwatch_platform::queue::QueueError;
 use tillwatch_platform::table::{Table, TableError};
 use tillwatch_platform::watched::NEVER_MS;
 use tillwatch_providers::reconcile;
 
 use crate::agenda::{Agenda, AgendaError};
+use crate::backlog::Backlog;
 use crate::configuration::Unconfigured;
 use crate::credentials::Credentials;
 use crate::watch::regular;
@@ -78,8 +79,8 @@ pub struct Reconciler {
     pub outbound: Arc<Outbound>,
     /// Events and records: what has arrived.
     pub table: Table,
-    /// The queue of events, for what has not.
-    pub events: Arc<dyn Queue>,
+    /// The queue of events, for what has not, and how long what waits on it has waited.
+    pub backlog: Backlog,
     /// Payloads too large for a message.
     pub payloads: Arc<dyn Payloads>,
     /// The time.

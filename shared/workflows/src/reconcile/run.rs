@@ -19,7 +19,7 @@ use super::missing::Missing;
 use super::standing::{Counts, Plan, may_pass};
 use super::{ReconcileError, Reconciler, Reconciliation, SETTLES, is_reconciled};
 use crate::agenda::{is_due, millis};
-use crate::credentials::ask;
+use crate::credentials::ask_for;
 use crate::watch::{probe, regular};
 
 /// What came of it.
@@ -59,8 +59,12 @@ const CALLS: usize = 100;
 const MOST_CALLS: usize = 400;
 /// How long it goes on listing, of the five minutes that the function has.
 const LISTS_FOR: Duration = Duration::from_secs(200);
-/// More messages than that are not waiting for a moment only.
+/// More messages than that, those in hand among them, are not waiting for a moment only.
 const BACKLOG: u64 = 1_000;
+/// A message that has waited for longer may be of what is looked for.
+const WAITS: Duration = Duration::from_mins(5);
+/// How large a page may be: orders are listed whole, a hundred at once.
+const LARGEST_PAGE: usize = 8 * 1024 * 1024;
 
 /// Why listing came to no end.
 enum Ended {
@@ -71,6 +75,8 @@ enum Ended {
         retry_after: Duration,
     },
     TooMuch,
+    /// What is missing may be among what waits to be processed.
+    Behind,
 }
 
 impl Ended {
@@ -102,7 +108,7 @@ impl Reconciler {
         if !is_reconciled(&connection) {
             return self.noted(&connection, kept, Ran::Asleep, |_| NEVER_MS).await;
         }
-        let gauge = self.events.gauge().await?;
+        let gauge = self.backlog.events.gauge().await?;
         if is_behind(&gauge) || self.connections.paused_since(provider.name()).await?.is_some() {
             let later = regular(id, now, self.roster.every);
             return self.noted(&connection, kept, Ran::PutOff, |_| later).await;
@@ -147,10 +153,18 @@ impl Reconciler {
                 self.missing(provider, connection, lists.told(), plan.window, page.listed).await?;
             counts.listed = counts.listed.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
             if !missing.is_empty() {
+                // The queue itself may not say how old its messages are, so another is asked, and only where it matters.
+                let waits = self.backlog.oldest_age(self.clock.now()).await?;
+                if waits.is_some_and(|age| age > WAITS) {
+                    return Ok(Err(Ended::Behind));
+                }
                 counts.missing =
                     counts.missing.saturating_add(u32::try_from(missing.len()).unwrap_or(u32::MAX));
                 self.found(connection, &missing).await?;
                 self.fetch(provider, connection, &missing).await?;
+            }
+            if page.barred.is_some() {
+                counts.barred = page.barred;
             }
             if page.next.is_none() {
                 return Ok(Ok(()));
@@ -178,7 +192,7 @@ impl Reconciler {
         let call = lists
             .call(&whose, plan.window, cursor)
             .map_err(|unchecked| Ended::advised(Trouble::Misconfigured, unchecked.to_string()))?;
-        match ask(&self.outbound, &connection.provider, &call).await {
+        match ask_for(&self.outbound, &connection.provider, &call, LARGEST_PAGE).await {
             Ok(response) => lists.read(&whose, cursor, &response).map_err(|judged| {
                 let retry_after = response.retry_after().unwrap_or_default();
                 Ended::Failed { judged, advice: None, retry_after }
@@ -241,6 +255,10 @@ impl Reconciler {
                 })
                 .await
             }
+            Err(Ended::Behind) => {
+                let later = regular(id, now, every);
+                self.noted(connection, kept, Ran::PutOff, |_| later).await
+            }
             Err(Ended::TooMuch) if !plan.is_smallest => {
                 self.noted(connection, kept, Ran::TooMuch, |standing| {
                     standing.too_much(plan, counts, now_ms);
@@ -251,7 +269,7 @@ impl Reconciler {
             Err(ended) => {
                 let (judged, advice, retry_after) = match ended {
                     Ended::Failed { judged, advice, retry_after } => (judged, advice, retry_after),
-                    Ended::TooMuch => {
+                    Ended::TooMuch | Ended::Behind => {
                         let advice = "the provider lists more of one minute than can be read".to_owned();
                         (Judged::of(Trouble::Unreadable, None), Some(advice), Duration::ZERO)
                     }
@@ -260,8 +278,13 @@ impl Reconciler {
                 self.told_of_failure(connection, &kept.document, trouble, judged.code.as_deref());
                 self.noted(connection, kept, Ran::Failed(trouble), |standing| {
                     standing.failed(trouble, judged.code.as_ref(), advice.as_ref(), now_ms);
-                    if !may_pass(trouble) {
-                        return regular(id, now, every.max(MENDED));
+                    match trouble {
+                        // Tokens are refreshed and signed in for anew, and nobody comes back here to say so.
+                        Trouble::TokenRefused => return regular(id, now, every),
+                        _ if !may_pass(trouble) => return regular(id, now, every.max(MENDED)),
+                        // Whoever was asked much has said so: the next time it is asked for less.
+                        _ if counts.listed > 0 => standing.halve(plan),
+                        _ => {}
                     }
                     let doublings = standing.failures.saturating_sub(1).min(6);
                     let wait = (RETRY * 2_u32.pow(doublings)).min(every).max(retry_after.min(MENDED));
@@ -313,7 +336,8 @@ impl Reconciler {
 
 /// Whether webhooks that have come still wait to be processed: they are not missing.
 fn is_behind(gauge: &Gauge) -> bool {
-    gauge.waiting > BACKLOG || gauge.oldest_age.is_some_and(|age| age > SETTLES / 2 && gauge.waiting > 0)
+    gauge.waiting + gauge.in_flight > BACKLOG
+        || gauge.oldest_age.is_some_and(|age| age > WAITS && gauge.waiting + gauge.in_flight > 0)
 }
 
 #[cfg(test)]
@@ -329,5 +353,7 @@ mod tests {
         };
         assert!(!is_behind(&Gauge::default()) && !is_behind(&gauge(10, 1)) && !is_behind(&gauge(0, 60)));
         assert!(is_behind(&gauge(1, 6)) && is_behind(&gauge(1_001, 0)));
+        let in_hand = Gauge { in_flight: 1_001, ..Gauge::default() };
+        assert!(is_behind(&in_hand));
     }
 }

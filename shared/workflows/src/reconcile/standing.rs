@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tillwatch_domain::gap::Gap;
 use tillwatch_domain::health::Trouble;
-use tillwatch_domain::{Connection, span};
+use tillwatch_domain::{Connection, Role, span};
 use tillwatch_providers::reconcile::Window;
 
 use super::{FURTHEST, SETTLES, is_reconciled};
@@ -30,6 +30,9 @@ pub struct Reconciliation {
     /// Whether nothing is listed: it is paused, disabled or in shadow.
     #[serde(rename = "z", skip_serializing_if = "std::ops::Not::not")]
     pub asleep: bool,
+    /// Whether it is in shadow: nothing of what happens meanwhile takes effect here.
+    #[serde(rename = "h", skip_serializing_if = "std::ops::Not::not")]
+    pub in_shadow: bool,
     /// When it was seen first: what changed before is not asked for by itself.
     #[serde(rename = "s")]
     pub since_ms: i64,
@@ -99,6 +102,8 @@ pub(super) struct Plan {
 pub(super) struct Counts {
     pub(super) listed: u32,
     pub(super) missing: u32,
+    /// What the token may not list, in words; the rest was listed.
+    pub(super) barred: Option<&'static str>,
 }
 
 impl Reconciliation {
@@ -110,7 +115,13 @@ impl Reconciliation {
         self.business.clone_from(&connection.business);
         self.location.clone_from(&connection.location);
         self.asleep = !is_reconciled(connection);
-        if self.since_ms == 0 {
+        // What came in shadow was kept and was not to take effect. It still is not when the connection leaves the shadow.
+        let was_in_shadow = std::mem::replace(&mut self.in_shadow, connection.role == Role::Shadow);
+        let begins = was_in_shadow && !self.in_shadow;
+        if begins {
+            (self.asked, self.slice_ms) = (None, None);
+        }
+        if begins || self.since_ms == 0 {
             (self.since_ms, self.until_ms) = (now_ms, now_ms);
         }
     }
@@ -148,6 +159,9 @@ impl Reconciliation {
     pub(super) fn done(&mut self, plan: &Plan, counts: Counts, now_ms: i64, overlap: Duration) {
         self.ended(counts, now_ms);
         (self.trouble, self.code, self.advice, self.failures) = (None, None, None, 0);
+        if let Some(barred) = counts.barred {
+            (self.trouble, self.advice) = (Some(Trouble::ScopeMissing), Some(barred.to_owned()));
+        }
         match plan.asked {
             Some(asked) if self.asked == Some(asked) => {
                 let left = Asked { from_ms: plan.window.to_ms, ..asked };
@@ -165,6 +179,11 @@ impl Reconciliation {
     /// Has a smaller part listed next: this one held too much.
     pub(super) fn too_much(&mut self, plan: &Plan, counts: Counts, now_ms: i64) {
         self.ended(counts, now_ms);
+        self.halve(plan);
+    }
+
+    /// Makes the next part half of that plan's.
+    pub(super) fn halve(&mut self, plan: &Plan) {
         let half = (plan.window.to_ms - plan.begins_ms.max(plan.window.from_ms)) / 2;
         self.slice_ms = Some(half.max(span::millis(SHORTEST)));
     }
@@ -281,6 +300,19 @@ mod tests {
         standing.slice_ms = Some(1);
         let plan = standing.plan(NOW, OVERLAP).unwrap();
         assert!(plan.is_smallest);
+    }
+
+    #[test]
+    fn what_a_token_may_not_list_is_told_and_the_rest_moves_on() {
+        let mut standing = seen(NOW - 9 * HOUR, NOW - HOUR);
+        let plan = standing.plan(NOW, OVERLAP).unwrap();
+        let counts = Counts { barred: Some("orders are not listed"), ..Counts::default() };
+        standing.done(&plan, counts, NOW, OVERLAP);
+        assert_eq!(standing.until_ms, NOW - 10 * MINUTE);
+        assert_eq!(standing.trouble, Some(Trouble::ScopeMissing));
+        assert_eq!((standing.advice.as_deref(), standing.failures), (Some("orders are not listed"), 0));
+        standing.done(&plan, Counts::default(), NOW, OVERLAP);
+        assert_eq!((standing.trouble, standing.advice), (None, None));
     }
 
     #[test]
