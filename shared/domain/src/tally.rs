@@ -2,7 +2,9 @@
 //! that they are what the list of events says, and cost no write of an event's.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Origin, Outcome};
@@ -19,6 +21,11 @@ pub const OTHER: &str = "other";
 /// The hour that a moment lies in, in hours since 1970.
 pub fn hour_of(at_ms: i64) -> i64 {
     at_ms.div_euclid(HOUR_MS)
+}
+
+/// How many of these arrived that were believed.
+pub fn believed(figures: &Deltas) -> i64 {
+    figures.get(RECEIVED) - figures.get(&outcome_figure(Outcome::Rejected))
 }
 
 /// What came of one connection's webhooks.
@@ -66,8 +73,7 @@ impl Webhooks {
 
     /// How many arrived that were believed.
     pub fn believed(&self) -> i64 {
-        let of = |figures: &Deltas| figures.get(RECEIVED) - figures.get(&outcome_figure(Outcome::Rejected));
-        self.types.values().map(of).sum()
+        self.types.values().map(believed).sum()
     }
 
     fn of_type(&mut self, kind: &str) -> &mut Deltas {
@@ -88,6 +94,42 @@ impl Tally {
         for (connection, webhooks) in &other.0 {
             self.0.entry(connection.clone()).or_default().merge(webhooks);
         }
+    }
+}
+
+/// Reads a tally as it is stored, one connection after the other: who is not wanted is passed over, and nobody is kept. All of
+/// ten thousand connections' tallies at once are too much for who wants to know of a few.
+pub struct Each<W, T> {
+    /// Whether a connection is wanted.
+    pub is_wanted: W,
+    /// Takes what came of its webhooks.
+    pub take: T,
+}
+
+impl<'de, W: FnMut(&str) -> bool, T: FnMut(&str, Webhooks)> DeserializeSeed<'de> for Each<W, T> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de, W: FnMut(&str) -> bool, T: FnMut(&str, Webhooks)> Visitor<'de> for Each<W, T> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("what came of webhooks, by connection")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut all: A) -> Result<(), A::Error> {
+        while let Some(connection) = all.next_key::<String>()? {
+            if (self.is_wanted)(&connection) {
+                (self.take)(&connection, all.next_value()?);
+            } else {
+                all.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -151,5 +193,24 @@ mod tests {
         assert!(webhooks.types.len() <= TYPES + 1);
         assert_eq!(webhooks.believed(), 2_000);
         assert!(webhooks.types.keys().all(|kind| kind.len() <= LONGEST_TYPE));
+    }
+
+    #[test]
+    fn who_is_not_wanted_is_passed_over_where_a_tally_is_read() {
+        let mut tally = Tally::default();
+        for (connection, count) in [("a", 1), ("b", 2), ("c", 3)] {
+            for nth in 0..count {
+                tally.add(connection, "payment.updated", &event(Outcome::Applied, nth));
+            }
+        }
+        let stored = serde_json::to_string(&tally).unwrap();
+        let mut found = Tally::default();
+        let take = |connection: &str, webhooks| drop(found.0.insert(connection.to_owned(), webhooks));
+        let each = Each { is_wanted: |connection: &str| connection != "b", take };
+        each.deserialize(&mut serde_json::Deserializer::from_str(&stored)).unwrap();
+        tally.0.remove("b");
+        assert_eq!(found, tally);
+        let each = Each { is_wanted: |_: &str| true, take: |_: &str, _| {} };
+        assert!(each.deserialize(&mut serde_json::Deserializer::from_str("[1]")).is_err());
     }
 }

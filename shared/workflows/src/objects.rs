@@ -39,7 +39,12 @@ pub(crate) async fn read_bytes(
     now: Timestamp,
 ) -> Result<Option<Vec<u8>>, PayloadError> {
     let packed = payloads.get(name, now).await?;
-    Ok(packed.and_then(|packed| zstd::decode_all(packed.as_slice()).ok()))
+    Ok(packed.and_then(|packed| unpacked(&packed)))
+}
+
+/// What was packed as what is kept is; none, if it was not.
+pub(crate) fn unpacked(packed: &[u8]) -> Option<Vec<u8>> {
+    zstd::decode_all(packed).ok()
 }
 
 /// Keeps bytes under that name.

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use tillwatch_domain::Connection;
+use tillwatch_domain::figures::Deltas;
 use tillwatch_domain::objective::{Burn, Objective, Ratio, Window};
 use tillwatch_domain::span::HOUR_MS;
-use tillwatch_domain::tally::{Webhooks, hour_of};
+use tillwatch_domain::tally::{Webhooks, believed, hour_of};
 use utoipa::ToSchema;
 
 use super::health::ProviderHealth;
@@ -260,7 +261,6 @@ impl Console {
         let now_ms = self.clock.now().as_millisecond();
         let span = Span::last(hours, hour_of(now_ms));
         let tallies = &self.watch.roster.tallies;
-        let (since, before) = (tallies.over(span).await?, tallies.over(span.before()).await?);
         let survey = self.watch.roster.surveyed(super::watch::OLDEST).await?;
         let is = |name: &str, value: Option<&str>| query.get(name).is_none_or(|asked| value == Some(asked));
         let is_asked = |row: &&Row| {
@@ -270,17 +270,18 @@ impl Console {
                 && is("location", row.location.as_deref())
                 && is("connection", Some(&row.id))
         };
-        let nothing = Webhooks::default();
-        let mut rows: Vec<(i64, &Row)> = survey
-            .rows
-            .iter()
-            .filter(is_asked)
-            .map(|row| (since.0.get(&row.id).map_or(0, Webhooks::believed), row))
-            .collect();
+        let rows: BTreeMap<&str, &Row> =
+            survey.rows.iter().filter(is_asked).map(|row| (row.id.as_str(), row)).collect();
+        let is_wanted = |id: &str| rows.contains_key(id);
+        let since = tallies.over(span, is_wanted).await?;
+        let before = tallies.over(span.before(), is_wanted).await?;
+        let nothing = Deltas::default();
+        let mut rows: Vec<(i64, &Row)> =
+            rows.into_iter().map(|(id, row)| (since.get(id).map_or(0, believed), row)).collect();
         rows.sort_by(|(count, row), (other, other_row)| other.cmp(count).then(row.id.cmp(&other_row.id)));
         let of = |(_, row): &(i64, &Row)| {
-            let webhooks = since.0.get(&row.id).unwrap_or(&nothing);
-            let before = before.0.get(&row.id).unwrap_or(&nothing);
+            let webhooks = since.get(&row.id).unwrap_or(&nothing);
+            let before = before.get(&row.id).unwrap_or(&nothing);
             ConnectionStatistics::of(row, webhooks, before)
         };
         Ok(Statistics {
@@ -335,8 +336,8 @@ impl SilenceView {
 }
 
 impl ConnectionStatistics {
-    fn of(row: &Row, webhooks: &Webhooks, before: &Webhooks) -> Self {
-        let (webhooks, before) = (ProviderHealth::of(&webhooks.sum()), ProviderHealth::of(&before.sum()));
+    fn of(row: &Row, webhooks: &Deltas, before: &Deltas) -> Self {
+        let (webhooks, before) = (ProviderHealth::of(webhooks), ProviderHealth::of(before));
         let change =
             (before.received > 0).then(|| (webhooks.received - before.received) * 100 / before.received);
         Self {

@@ -1,13 +1,18 @@
 //! What came of webhooks over a longer span, put together from the hours and days that are kept.
 
+use std::collections::BTreeMap;
+
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use tillwatch_domain::tally::{Tally, Webhooks};
+use tillwatch_domain::figures::Deltas;
+use tillwatch_domain::tally::{Each, Tally, Webhooks};
 use tillwatch_platform::payloads::PayloadError;
 
 use super::TallyStore;
+use super::store::Of;
+use crate::objects;
 
-/// How many objects are read at the same time.
-const AT_ONCE: usize = 16;
+/// How many objects are fetched at the same time, packed: some two megabytes each.
+const AT_ONCE: usize = 4;
 const DAY: i64 = 24;
 
 /// Hours since 1970: from the first, and before the last.
@@ -44,56 +49,87 @@ impl Span {
 }
 
 impl TallyStore {
-    /// All connections' webhooks over a span.
-    pub async fn over(&self, span: Span) -> Result<Tally, PayloadError> {
-        let (days, hours) = span.parts();
-        let mut sum = self.days(days).await?;
-        for (_, tally) in self.hours(hours).await? {
-            sum.merge(&tally);
-        }
+    /// What came of webhooks over a span, all types of a connection's together, of those connections that are wanted.
+    pub async fn over(
+        &self,
+        span: Span,
+        is_wanted: impl Fn(&str) -> bool + Send + Sync,
+    ) -> Result<BTreeMap<String, Deltas>, PayloadError> {
+        let mut sum = BTreeMap::<String, Deltas>::new();
+        let (days, mut hours) = span.parts();
+        let mut take = |connection: &str, webhooks: Webhooks| match sum.get_mut(connection) {
+            Some(sum) => sum.merge(&webhooks.sum()),
+            None => drop(sum.insert(connection.to_owned(), webhooks.sum())),
+        };
+        // A day that is not counted for good by its hours.
+        let uncounted = self.each(Of::Day, days, &is_wanted, |_, id, webhooks| take(id, webhooks)).await?;
+        hours.extend(uncounted.into_iter().flat_map(|day| day * DAY..(day + 1) * DAY));
+        self.each(Of::Hour, hours, &is_wanted, |_, id, webhooks| take(id, webhooks)).await?;
         Ok(sum)
     }
 
     /// One connection's webhooks by hour, of hours in which any came.
     pub async fn hours_of(&self, connection: &str, span: Span) -> Result<Vec<(i64, Webhooks)>, PayloadError> {
-        let hours = self.hours((span.from..span.to).collect()).await?;
-        let of = |(hour, mut tally): (i64, Tally)| Some((hour, tally.0.remove(connection)?));
-        Ok(hours.into_iter().filter_map(of).collect())
+        let mut found = Vec::new();
+        let hours = (span.from..span.to).collect();
+        let is_wanted = |id: &str| id == connection;
+        self.each(Of::Hour, hours, is_wanted, |hour, _, webhooks| found.push((hour, webhooks))).await?;
+        Ok(found)
     }
 
-    /// Days; one that is not counted for good by its hours.
-    async fn days(&self, days: Vec<i64>) -> Result<Tally, PayloadError> {
+    /// All connections' webhooks of these hours together.
+    pub(super) async fn together(&self, hours: Vec<i64>) -> Result<Tally, PayloadError> {
         let mut sum = Tally::default();
-        let mut read = stream::iter(
-            days.into_iter().map(|day| async move { Ok::<_, PayloadError>((day, self.day(day).await?)) }),
-        )
-        .buffered(AT_ONCE);
-        let mut uncounted = Vec::new();
-        while let Some((day, tally)) = read.try_next().await? {
-            match tally {
-                Some(tally) => sum.merge(&tally),
-                None => uncounted.extend(day * DAY..(day + 1) * DAY),
-            }
-        }
-        drop(read);
-        for (_, tally) in self.hours(uncounted).await? {
-            sum.merge(&tally);
-        }
+        let take = |_, id: &str, webhooks: Webhooks| match sum.0.get_mut(id) {
+            Some(sum) => sum.merge(&webhooks),
+            None => drop(sum.0.insert(id.to_owned(), webhooks)),
+        };
+        self.each(Of::Hour, hours, |_| true, take).await?;
         Ok(sum)
     }
 
-    pub(super) async fn hours(&self, hours: Vec<i64>) -> Result<Vec<(i64, Tally)>, PayloadError> {
-        let read = hours.into_iter().map(|hour| async move {
-            Ok::<_, PayloadError>(self.hour(hour).await?.map(|kept| (hour, kept.tally)))
-        });
-        let found: Vec<Option<(i64, Tally)>> = stream::iter(read).buffered(AT_ONCE).try_collect().await?;
-        Ok(found.into_iter().flatten().collect())
+    /// Hands over what is wanted of these hours or days, one connection of one of them after the other: no two are unpacked at
+    /// the same time, for each may be twenty megabytes. Those of which nothing is kept.
+    async fn each(
+        &self,
+        of: Of,
+        which: Vec<i64>,
+        is_wanted: impl Fn(&str) -> bool + Send,
+        mut take: impl FnMut(i64, &str, Webhooks) + Send,
+    ) -> Result<Vec<i64>, PayloadError> {
+        let packed = which
+            .into_iter()
+            .map(|nth| async move { Ok::<_, PayloadError>((nth, self.packed(of, nth).await?)) });
+        let mut packed = stream::iter(packed).buffered(AT_ONCE);
+        let mut absent = Vec::new();
+        while let Some((nth, packed)) = packed.try_next().await? {
+            let Some(bytes) = packed.and_then(|packed| objects::unpacked(&packed)) else {
+                absent.push(nth);
+                continue;
+            };
+            let each = Each { is_wanted: &is_wanted, take: |id: &str, webhooks| take(nth, id, webhooks) };
+            if let Err(error) = of.read(&bytes, each) {
+                tracing::error!(?of, nth, %error, "what is kept of webhooks can't be read to its end");
+            }
+        }
+        Ok(absent)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex};
+
+    use async_trait::async_trait;
+    use jiff::Timestamp;
+    use tillwatch_domain::figures::RECEIVED;
+    use tillwatch_domain::span::HOUR_MS;
+    use tillwatch_platform::clock::SystemClock;
+    use tillwatch_platform::payloads::Payloads;
+
     use super::*;
+    use crate::tally::Hour;
 
     #[test]
     fn a_span_is_its_whole_days_and_the_hours_around_them() {
@@ -102,5 +138,53 @@ mod tests {
         assert_eq!(Span { from: 48, to: 96 }.parts(), (vec![2, 3], vec![]));
         assert_eq!(Span::last(24, 99), Span { from: 76, to: 100 });
         assert_eq!(Span::last(24, 99).before(), Span { from: 52, to: 76 });
+    }
+
+    /// Objects in memory: how many are fetched at the same time, and how many were at most.
+    #[derive(Default)]
+    struct Objects {
+        kept: Mutex<BTreeMap<String, Vec<u8>>>,
+        now: AtomicUsize,
+        most: AtomicUsize,
+    }
+
+    #[async_trait]
+    impl Payloads for Objects {
+        async fn put(&self, name: &str, bytes: Vec<u8>, _: Timestamp) -> Result<(), PayloadError> {
+            self.kept.lock().unwrap().insert(name.to_owned(), bytes);
+            Ok(())
+        }
+
+        async fn get(&self, name: &str, _: Timestamp) -> Result<Option<Vec<u8>>, PayloadError> {
+            self.most.fetch_max(self.now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            tokio::task::yield_now().await;
+            self.now.fetch_sub(1, Ordering::SeqCst);
+            Ok(self.kept.lock().unwrap().get(name).cloned())
+        }
+    }
+
+    fn webhooks(hour: i64, count: i64) -> Webhooks {
+        let mut figures = Deltas::default();
+        figures.add(RECEIVED, count);
+        Webhooks { last_ms: Some(hour * HOUR_MS), types: [("sale".to_owned(), figures)].into() }
+    }
+
+    #[tokio::test]
+    async fn over_a_week_who_is_wanted_is_summed_and_a_few_objects_are_fetched_at_the_same_time() {
+        let objects = Arc::new(Objects::default());
+        let store = TallyStore::new(objects.clone(), Arc::new(SystemClock));
+        for hour in 48..220 {
+            let tally = Tally(["a", "b"].map(|id| (id.to_owned(), webhooks(hour, 1))).into());
+            store.put_hour(hour, &Hour { through_ms: (hour + 1) * HOUR_MS, tally }).await.unwrap();
+        }
+        // The other days are not counted for good yet.
+        store.put_day(3, 72..96).await.unwrap();
+        let sum = store.over(Span { from: 50, to: 218 }, |id| id == "b").await.unwrap();
+        assert_eq!(sum.keys().collect::<Vec<_>>(), ["b"]);
+        assert_eq!(sum["b"].get(RECEIVED), 168);
+        let hours = store.hours_of("a", Span { from: 210, to: 230 }).await.unwrap();
+        assert_eq!(hours.len(), 10);
+        assert_eq!(hours[0], (210, webhooks(210, 1)));
+        assert!(objects.most.load(Ordering::SeqCst) <= AT_ONCE);
     }
 }

@@ -1,15 +1,16 @@
 //! What is kept of tallies, and where: one object each (`objects.rs`).
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, DeserializeSeed as _, Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use tillwatch_domain::rhythm::Rhythms;
 use tillwatch_domain::span::{self, HOUR_MS};
-use tillwatch_domain::tally::Tally;
+use tillwatch_domain::tally::{Each, Tally, Webhooks};
 use tillwatch_platform::clock::Clock;
 use tillwatch_platform::payloads::{PayloadError, Payloads};
 use tokio::sync::Mutex;
@@ -58,13 +59,59 @@ const RHYTHMS: &str = "figures/rhythms";
 const STANDING: &str = "figures/standing";
 const OBJECTIVES: &str = "figures/objectives";
 
-fn hour_name(hour: i64) -> String {
-    format!("figures/hour-{hour}")
+/// What one object is of: an hour since 1970, as [`Hour`], or a UTC day since 1970 for good, as a [`Tally`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Of {
+    Hour,
+    Day,
 }
 
-fn day_name(day: i64) -> String {
-    format!("figures/day-{day}")
+impl Of {
+    fn name(self, nth: i64) -> String {
+        match self {
+            Self::Hour => format!("figures/hour-{nth}"),
+            Self::Day => format!("figures/day-{nth}"),
+        }
+    }
+
+    /// Reads one, connection by connection.
+    pub(super) fn read<W, T>(self, bytes: &[u8], each: Each<W, T>) -> serde_json::Result<()>
+    where
+        W: FnMut(&str) -> bool,
+        T: FnMut(&str, Webhooks),
+    {
+        let mut stored = serde_json::Deserializer::from_slice(bytes);
+        match self {
+            Self::Hour => stored.deserialize_map(EachOfHour(each)),
+            Self::Day => each.deserialize(&mut stored),
+        }
+    }
 }
+
+/// Reads the tally of an [`Hour`].
+struct EachOfHour<W, T>(Each<W, T>);
+
+impl<'de, W: FnMut(&str) -> bool, T: FnMut(&str, Webhooks)> Visitor<'de> for EachOfHour<W, T> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("what was counted of an hour")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut hour: A) -> Result<(), A::Error> {
+        let mut each = Some(self.0);
+        while let Some(field) = hour.next_key::<String>()? {
+            match each.take_if(|_| field == TALLY) {
+                Some(each) => hour.next_value_seed(each)?,
+                None => drop(hour.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The name under which an [`Hour`] has its tally.
+const TALLY: &str = "c";
 
 impl TallyStore {
     /// Beside large payloads.
@@ -74,7 +121,7 @@ impl TallyStore {
 
     /// What was counted of an hour; none, if nothing was.
     pub async fn hour(&self, hour: i64) -> Result<Option<Hour>, PayloadError> {
-        self.document(&hour_name(hour)).await
+        self.document(&Of::Hour.name(hour)).await
     }
 
     pub(super) async fn put_hour(&self, hour: i64, kept: &Hour) -> Result<(), PayloadError> {
@@ -83,21 +130,18 @@ impl TallyStore {
         if kept.tally.0.is_empty() {
             return Ok(());
         }
-        self.put_document(&hour_name(hour), kept).await
+        self.put_document(&Of::Hour.name(hour), kept).await
     }
 
-    /// What was counted of a UTC day, in days since 1970, for good; none, if it was not yet.
-    pub async fn day(&self, day: i64) -> Result<Option<Tally>, PayloadError> {
-        self.document(&day_name(day)).await
+    /// What is kept of an hour or a day, as it is kept; none, if nothing is.
+    pub(super) async fn packed(&self, of: Of, nth: i64) -> Result<Option<Vec<u8>>, PayloadError> {
+        self.payloads.get(&of.name(nth), self.clock.now()).await
     }
 
     /// Puts the hours of a day together.
     pub(super) async fn put_day(&self, day: i64, hours: Range<i64>) -> Result<(), PayloadError> {
-        let mut sum = Tally::default();
-        for (_, tally) in self.hours(hours.collect()).await? {
-            sum.merge(&tally);
-        }
-        self.put_document(&day_name(day), &sum).await
+        let sum = self.together(hours.collect()).await?;
+        self.put_document(&Of::Day.name(day), &sum).await
     }
 
     pub(super) async fn rhythms(&self) -> Result<Option<Rhythms>, PayloadError> {
@@ -158,5 +202,25 @@ impl TallyStore {
 
     async fn put_document<T: Serialize>(&self, name: &str, document: &T) -> Result<(), PayloadError> {
         objects::write(&*self.payloads, name, document, self.clock.now()).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_an_hour_and_of_a_day_only_who_is_wanted_is_read() {
+        let webhooks = |last_ms| Webhooks { last_ms: Some(last_ms), ..Webhooks::default() };
+        let tally = Tally([("a".to_owned(), webhooks(1)), ("b".to_owned(), webhooks(2))].into());
+        let hour = serde_json::to_vec(&Hour { through_ms: 7, tally: tally.clone() }).unwrap();
+        for (of, bytes) in [(Of::Hour, hour), (Of::Day, serde_json::to_vec(&tally).unwrap())] {
+            let mut found = Vec::new();
+            let take = |id: &str, webhooks: Webhooks| found.push((id.to_owned(), webhooks.last_ms));
+            of.read(&bytes, Each { is_wanted: |id: &str| id == "b", take }).unwrap();
+            assert_eq!(found, [("b".to_owned(), Some(2))], "{of:?}");
+            let each = Each { is_wanted: |_: &str| true, take: |_: &str, _| {} };
+            assert!(of.read(b"{\"c\":{\"a\":", each).is_err());
+        }
     }
 }
