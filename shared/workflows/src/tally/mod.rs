@@ -35,6 +35,8 @@ pub use store::{Hour, TallyStore};
 
 /// How often it is looked at.
 pub const EVERY: Duration = Duration::from_mins(5);
+/// No more often. A schedule is exact to a minute, so a look that comes somewhat early is one all the same.
+const OFTEN: Duration = Duration::from_secs(EVERY.as_secs() / 2);
 /// What arrived so lately may not be listed yet.
 const LAG: Duration = Duration::from_mins(1);
 /// So long after an hour's end nothing of it is on its way any more.
@@ -102,7 +104,7 @@ impl Tallies {
         let now = self.clock.now();
         let now_ms = now.as_millisecond();
         let mut standing = self.store.standing_now().await?.unwrap_or_default();
-        if (0..millis(EVERY) - 1_000).contains(&(now_ms - standing.at_ms)) {
+        if (0..millis(OFTEN)).contains(&(now_ms - standing.at_ms)) {
             return Ok(Looked { silent: standing.silent(), ..Looked::default() });
         }
         let providers = self.providers().await?;

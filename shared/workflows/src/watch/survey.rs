@@ -355,7 +355,7 @@ fn row(kept: &Kept<Doing>, every: Duration, mut sent: Sent, now_ms: i64) -> Row 
     let told = |text: &Option<String>| text.clone().filter(|_| is_told);
     let failed = checks.iter().filter(|check| check.finding == Finding::Failed).count();
     let told_ms = document.token.and_then(|token| token.expires_ms);
-    let token_ends_ms = sent.token_ends_ms.or(told_ms);
+    let token_ends_ms = sent.token_ends_ms.max(told_ms);
     let hour = span::millis(Duration::from_hours(1));
     let scored = score::score(&Facts {
         verdict: found,
