@@ -93,23 +93,28 @@ impl Market {
         self.world.pass(left);
     }
 
+    /// Sells once, now. What is sent of it waits on the queue.
+    pub(super) async fn send(&self, shop: &str) {
+        let number = self.sold.replace(self.sold.get() + 1);
+        let now = self.world.now();
+        let body = json!({
+            "merchant_id": shop, "type": "payment.updated", "event_id": format!("e{number}"),
+            "created_at": now.to_string(),
+            "data": {"type": "payment", "id": format!("p{number}"), "object": {"payment": {
+                "id": format!("p{number}"), "status": "COMPLETED", "created_at": now.to_string(),
+                "updated_at": now.to_string(), "total_money": {"amount": 700, "currency": "USD"},
+            }}},
+        });
+        let body = body.to_string().into_bytes();
+        let sent = signed("square", Headers::new(), body, now, &settings("square"));
+        assert_eq!(self.world.post(&sent).await, 200);
+    }
+
     /// Sells so often in that hour of the day, and lets what was sent be processed.
     pub(super) async fn sell(&self, shop: &str, hour: i64, count: u32) {
         self.go_to(self.midnight_of_now() + SignedDuration::from_hours(hour));
         for _ in 0..count {
-            let number = self.sold.replace(self.sold.get() + 1);
-            let now = self.world.now();
-            let body = json!({
-                "merchant_id": shop, "type": "payment.updated", "event_id": format!("e{number}"),
-                "created_at": now.to_string(),
-                "data": {"type": "payment", "id": format!("p{number}"), "object": {"payment": {
-                    "id": format!("p{number}"), "status": "COMPLETED", "created_at": now.to_string(),
-                    "updated_at": now.to_string(), "total_money": {"amount": 700, "currency": "USD"},
-                }}},
-            });
-            let body = body.to_string().into_bytes();
-            let sent = signed("square", Headers::new(), body, now, &settings("square"));
-            assert_eq!(self.world.post(&sent).await, 200);
+            self.send(shop).await;
         }
         self.world.work().await;
     }

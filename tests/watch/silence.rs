@@ -72,6 +72,21 @@ async fn when_processing_is_behind_nobody_is_called_silent() {
 }
 
 #[tokio::test]
+async fn what_waited_on_the_queue_for_hours_is_counted_once_it_is_processed() {
+    let market = Market::with(&[("north", None)]).await;
+    market.go_to(market.midnight_of_now() + SignedDuration::from_hours(10));
+    market.send("north").await;
+    market.at(14, 10).await;
+    market.world.work().await;
+    market.at(14, 20).await;
+    let of = market.world.get("/connections/north-square/webhooks?hours=12").await;
+    assert_eq!(of["all"]["received"], 1, "{of}");
+    market.at(20, 10).await;
+    let of = market.world.get("/connections/north-square/webhooks?hours=12").await;
+    assert_eq!(of["all"]["received"], 1, "{of}");
+}
+
+#[tokio::test]
 async fn of_a_young_connection_nothing_is_said() {
     let market = Market::with(&[("north", None)]).await;
     market.open("new", None).await;

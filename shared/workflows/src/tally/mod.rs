@@ -39,7 +39,7 @@ pub const EVERY: Duration = Duration::from_mins(5);
 const OFTEN: Duration = Duration::from_secs(EVERY.as_secs() / 2);
 /// What arrived so lately may not be listed yet.
 const LAG: Duration = Duration::from_mins(1);
-/// So long after an hour's end nothing of it is on its way any more.
+/// So long after an hour's end nothing of it is on its way any more, but what still waits on the queue.
 const SETTLED: Duration = Duration::from_hours(2);
 /// How far back the first look goes: events are listed for thirty days.
 const BEGINNING: Duration = Duration::from_hours(28 * 24);
@@ -111,9 +111,12 @@ impl Tallies {
         let beginning_ms = (now_ms - millis(BEGINNING)).div_euclid(DAY * HOUR_MS) * DAY * HOUR_MS;
         let mut looked = Looked::default();
         let mut rhythms = self.store.rhythms().await?.unwrap_or_else(|| Rhythms::from(hour_of(beginning_ms)));
-        let settled_ms = now_ms - millis(SETTLED);
+        let waits = self.backlog.oldest_age(now).await?.unwrap_or_default();
+        let Ends { settled_ms, to_ms } = Ends::at(now_ms, waits);
+        if waits >= SETTLED {
+            tracing::warn!(?waits, "webhooks are not tallied beyond the oldest that waits on the queue");
+        }
         self.settle(&providers, &mut rhythms, settled_ms, until, &mut looked).await?;
-        let to_ms = now_ms - millis(LAG);
         let recent = self.count_recent(&providers, &rhythms, to_ms, until, &mut looked).await?;
         if standing.days_through == 0 {
             standing.days_through = hour_of(beginning_ms) / DAY;
@@ -122,9 +125,7 @@ impl Tallies {
         if looked.more {
             tracing::warn!(events = looked.events, "tallies are behind: they go on with the next look");
         } else {
-            let oldest = self.backlog.oldest_age(now).await?.unwrap_or_default();
-            let known_ms = to_ms.min(now_ms - millis(oldest));
-            standing.connections = self.judged(&rhythms, &recent, known_ms).await?;
+            standing.connections = self.judged(&rhythms, &recent, to_ms).await?;
         }
         standing.at_ms = now_ms;
         looked.silent = standing.silent();
@@ -242,6 +243,24 @@ impl Tallies {
     }
 }
 
+/// The moments up to which is counted, Unix milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Ends {
+    /// For good.
+    settled_ms: i64,
+    /// For now.
+    to_ms: i64,
+}
+
+impl Ends {
+    /// Nothing is counted from when the oldest message was sent that waits on the queue: what came then is not listed before it
+    /// was processed, and would be missed.
+    fn at(now_ms: i64, waits: Duration) -> Self {
+        let to_ms = now_ms - millis(LAG) - millis(waits);
+        Self { settled_ms: to_ms.min(now_ms - millis(SETTLED)), to_ms }
+    }
+}
+
 /// How many hours are read at once: more when little came in the last.
 struct Pace {
     hours: i64,
@@ -256,5 +275,27 @@ impl Default for Pace {
 impl Pace {
     fn went(&mut self, events: u64) {
         self.hours = if events >= MUCH { 1 } else { (self.hours * 2).min(MOST_HOURS) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_still_come_off_the_queue_is_not_counted_past() {
+        let now_ms = 1_795_474_800_000;
+        let ends = |waits| {
+            let Ends { settled_ms, to_ms } = Ends::at(now_ms, waits);
+            ((now_ms - settled_ms) / 60_000, (now_ms - to_ms) / 60_000)
+        };
+        assert_eq!(ends(Duration::ZERO), (120, 1));
+        assert_eq!(ends(Duration::from_mins(40)), (120, 41));
+        assert_eq!(ends(Duration::from_hours(9)), (541, 541));
+    }
+
+    #[test]
+    fn a_look_that_a_schedule_makes_a_minute_early_is_not_dropped() {
+        assert!(EVERY >= OFTEN + Duration::from_mins(1));
     }
 }
