@@ -46,10 +46,12 @@ impl Objective {
     /// What it says, in a sentence.
     pub fn explanation(self) -> &'static str {
         match self {
-            Self::Uptime => "Connections of which it is known are not down: 99.5 % of the time.",
+            Self::Uptime => {
+                "Connections of which it is known are not down, unless by the tenant's fault: 99.5 % of the time."
+            }
             Self::WebhookSuccess => "Webhooks that were believed take effect: 98 % of them.",
             Self::ApiLatency => "Providers answer checks within 2 seconds: 95 % of them.",
-            Self::CheckSuccess => "Checks do not fail: 95 % of them.",
+            Self::CheckSuccess => "Checks do not fail, unless by the tenant's fault: 95 % of them.",
             Self::TokensValid => "Every token is good, all the time.",
         }
     }

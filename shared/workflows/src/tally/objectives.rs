@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tillwatch_domain::Outcome;
+use tillwatch_domain::blame::Blame;
 use tillwatch_domain::figures::{Deltas, outcome_figure};
 use tillwatch_domain::health::{Finding, Trouble, Verdict};
 use tillwatch_domain::objective::{Objective, Ratio, Window};
@@ -21,6 +22,10 @@ use crate::watch::probe::LATE;
 pub struct Objectives {
     /// When it was looked at last, Unix milliseconds.
     pub at_ms: i64,
+    /// By connection: its last check that was counted, Unix milliseconds. A check is listed when it has ended, and how all do is
+    /// known as of some time before a look: by the look's own time the same connections' would be missed each time.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    checked: BTreeMap<String, i64>,
     /// By provider: what is sampled.
     #[serde(default)]
     sampled: BTreeMap<String, BTreeMap<Objective, Series>>,
@@ -87,10 +92,16 @@ impl Objectives {
 
     /// Takes in how all connections do now.
     fn sample(&mut self, rows: &[Row], standing: &Standing) {
-        let since_ms = self.at_ms;
         let at_ms = standing.at_ms;
+        let mut checked = BTreeMap::new();
         let mut counted: BTreeMap<(&str, Objective), Ratio> = BTreeMap::new();
         for row in rows {
+            // What a business has to mend says nothing of how well its provider does.
+            let is_tenants = row.blame.is_some_and(|(whose, _)| whose == Blame::Tenant);
+            let counted_ms = self.checked.get(&row.id).copied();
+            if let Some(latest_ms) = row.checked_ms.max(counted_ms) {
+                checked.insert(row.id.clone(), latest_ms);
+            }
             let mut count = |objective, is_good: Option<bool>| {
                 let Some(is_good) = is_good else { return };
                 let ratio = counted.entry((&row.provider, objective)).or_default();
@@ -100,6 +111,7 @@ impl Objectives {
                 Objective::Uptime,
                 match row.verdict {
                     Verdict::Up | Verdict::Degraded => Some(true),
+                    Verdict::Down if is_tenants => None,
                     Verdict::Down => Some(false),
                     Verdict::Unknown | Verdict::Paused => None,
                 },
@@ -107,10 +119,11 @@ impl Objectives {
             if row.verdict == Verdict::Paused {
                 continue;
             }
-            // Its last check, if it was made since the last look.
-            let is_new = row.checked_ms.is_some_and(|checked_ms| checked_ms > since_ms);
+            // Its last check, if that was not counted before.
+            let is_new = row.checked_ms > counted_ms;
             let found = row.found.filter(|found| is_new && *found != Finding::Inconclusive);
-            count(Objective::CheckSuccess, found.map(|found| found != Finding::Failed));
+            let judged = found.filter(|found| *found != Finding::Failed || !is_tenants);
+            count(Objective::CheckSuccess, judged.map(|found| found != Finding::Failed));
             let answered = found.is_some_and(|found| found != Finding::Failed);
             let is_in_time = |took_ms: u32| Duration::from_millis(took_ms.into()) <= LATE;
             count(Objective::ApiLatency, row.took_ms.filter(|_| answered).map(is_in_time));
@@ -120,7 +133,7 @@ impl Objectives {
             let series = self.sampled.entry(provider.to_owned()).or_default().entry(objective).or_default();
             series.add(at_ms, ratio);
         }
-        self.at_ms = at_ms;
+        (self.at_ms, self.checked) = (at_ms, checked);
     }
 }
 
@@ -189,6 +202,8 @@ impl Tallies {
 
 #[cfg(test)]
 mod tests {
+    use tillwatch_domain::blame::Reason;
+
     use super::*;
 
     const NOW: i64 = 1_795_474_800_000;
@@ -207,6 +222,57 @@ mod tests {
         assert_eq!(series.over(Window::HalfHour, NOW), ratio(4, 3));
         assert_eq!(series.over(Window::Hour, NOW), ratio(9, 3));
         assert_eq!(series.over(Window::Month, NOW), ratio(9, 3));
+    }
+
+    fn sampled(objectives: &mut Objectives, at_ms: i64, rows: &[Row]) {
+        objectives.sample(rows, &Standing { at_ms, ..Standing::default() });
+    }
+
+    #[test]
+    fn a_check_that_ends_between_the_survey_and_the_look_is_counted_once_with_the_next() {
+        let mut objectives = Objectives::default();
+        let row = |checked_ms| Row {
+            checked_ms: Some(checked_ms),
+            found: Some(Finding::Good),
+            took_ms: Some(90),
+            ..Row::example("c")
+        };
+        let count = |objectives: &Objectives| {
+            let over = |objective| objectives.over("square", objective, Window::Hour).count();
+            (over(Objective::CheckSuccess), over(Objective::ApiLatency))
+        };
+        for look in 0..4 {
+            // Made half a minute before the look, and ended when how all do was known already.
+            let last = row(NOW + (look - 1) * FINE_MS - 30_000);
+            sampled(&mut objectives, NOW + look * FINE_MS, &[last]);
+        }
+        assert_eq!(count(&objectives), (4, 4));
+        sampled(&mut objectives, NOW + 4 * FINE_MS, &[row(NOW + 2 * FINE_MS - 30_000)]);
+        sampled(&mut objectives, NOW + 5 * FINE_MS, &[row(NOW + 2 * FINE_MS - 30_000)]);
+        assert_eq!(count(&objectives), (4, 4), "the same one again");
+    }
+
+    #[test]
+    fn what_a_business_has_to_mend_is_neither_good_nor_bad_of_its_provider() {
+        let down = |blame| Row {
+            verdict: Verdict::Down,
+            found: Some(Finding::Failed),
+            blame: Some((blame, Reason::OthersWork)),
+            checked_ms: Some(NOW - 1),
+            ..Row::example("c")
+        };
+        for (blame, expected) in [
+            (Blame::Tenant, ratio(0, 0)),
+            (Blame::Provider, ratio(0, 1)),
+            (Blame::Us, ratio(0, 1)),
+            (Blame::Unknown, ratio(0, 1)),
+        ] {
+            let mut objectives = Objectives::default();
+            sampled(&mut objectives, NOW, &[down(blame)]);
+            for objective in [Objective::Uptime, Objective::CheckSuccess] {
+                assert_eq!(objectives.over("square", objective, Window::Hour), expected, "{blame:?}");
+            }
+        }
     }
 
     #[test]
