@@ -9,8 +9,9 @@ use jiff::{Timestamp, Unit};
 use serde::{Deserialize, Serialize};
 use tillwatch_domain::figures::outcome_figure;
 use tillwatch_domain::hours::is_open_in;
+use tillwatch_domain::location::OpeningHours;
 use tillwatch_domain::rhythm::Rhythms;
-use tillwatch_domain::silence::{Silence, judge};
+use tillwatch_domain::silence::{Silence, Week, judge};
 use tillwatch_domain::tally::{Tally, Webhooks};
 use tillwatch_domain::token::Standing as TokenState;
 use tillwatch_domain::{Connection, Location, Outcome, State};
@@ -119,12 +120,11 @@ impl Tallies {
                 // What is not settled is of a source that was heard before.
                 rhythms.last_ms(connection).map(|_| u32::try_from(count).unwrap_or(u32::MAX))
             };
-            let mut silence = judge(known_ms, last_ms, count, |_| true);
-            // Where it is open is looked up for those alone that would be missed if they were.
-            if matches!(silence, Silence::Silent { .. })
-                && let Some(opening) = self.opening(connection).await?
-            {
-                silence = judge(known_ms, last_ms, count, |hour| opening.is_open_in(hour));
+            let mut silence = judge(known_ms, last_ms, Week::Utc, count, |_| true);
+            // Its clock, and when it is open, is looked up for those alone that would be missed if they always were.
+            if matches!(silence, Silence::Silent { .. }) {
+                let opening = self.opening(connection).await?;
+                silence = judge(known_ms, last_ms, opening.week(), count, |hour| opening.is_open_in(hour));
             }
             let silent = match silence {
                 Silence::Silent { since_ms, expected, least, weeks } => {
@@ -151,23 +151,23 @@ impl Tallies {
         Ok(all)
     }
 
-    /// When a connection's webhooks may be expected; none, if it is not known that there are times at which they may not.
-    async fn opening(&self, id: &str) -> Result<Option<Opening>, TallyError> {
+    /// When a connection's webhooks may be expected.
+    async fn opening(&self, id: &str) -> Result<Opening, TallyError> {
         let connections = &self.roster.connections;
         let Some(stored) = connections.document::<Connection>(Kind::Connection, id).await? else {
-            return Ok(Some(Opening::Never));
+            return Ok(Opening::Never);
         };
         let connection = stored.document;
         if connection.state != State::Enabled {
-            return Ok(Some(Opening::Never));
+            return Ok(Opening::Never);
         }
-        let Some(id) = connection.location else { return Ok(None) };
+        let Some(id) = connection.location else { return Ok(Opening::always()) };
         let Some(stored) = connections.document::<Location>(Kind::Location, &id).await? else {
-            return Ok(None);
+            return Ok(Opening::always());
         };
         let Location { opening_hours, timezone, .. } = stored.document;
-        let zone = timezone.and_then(|name| TimeZone::get(&name).ok()).unwrap_or(TimeZone::UTC);
-        Ok(opening_hours.map(|hours| Opening::At(Box::new(hours), zone)))
+        let zone = timezone.and_then(|name| TimeZone::get(&name).ok());
+        Ok(Opening::At { hours: opening_hours.map(Box::new), zone })
     }
 }
 
@@ -175,15 +175,29 @@ impl Tallies {
 enum Opening {
     /// Not at all: it is disabled, or gone.
     Never,
-    /// While its place is open.
-    At(Box<tillwatch_domain::location::OpeningHours>, TimeZone),
+    /// While its place is open; always, where nothing is said of that. By the place's clock, as far as it is known.
+    At { hours: Option<Box<OpeningHours>>, zone: Option<TimeZone> },
 }
 
 impl Opening {
+    fn always() -> Self {
+        Self::At { hours: None, zone: None }
+    }
+
+    fn week(&self) -> Week<'_> {
+        match self {
+            Self::At { zone: Some(zone), .. } => Week::Of(zone),
+            Self::At { zone: None, .. } | Self::Never => Week::Unknown,
+        }
+    }
+
     fn is_open_in(&self, hour: i64) -> bool {
         match self {
             Self::Never => false,
-            Self::At(hours, zone) => is_open_in(hours, zone, hour),
+            Self::At { hours: None, .. } => true,
+            Self::At { hours: Some(hours), zone } => {
+                is_open_in(hours, zone.as_ref().unwrap_or(&TimeZone::UTC), hour)
+            }
         }
     }
 }
