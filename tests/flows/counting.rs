@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use proptest::prelude::*;
 use tillwatch::embedded::table::EmbeddedTable;
 use tillwatch_domain::event::Origin;
-use tillwatch_domain::figures::{Counted, Deltas, of};
+use tillwatch_domain::figures::{Counted, Deltas, grown, of};
 use tillwatch_domain::{Cause, Outcome};
 use tillwatch_platform::table::{LocalEndpoint, Period, Table, schema};
 use tillwatch_workflows::rollup::{StreamChange, roll_up};
@@ -168,6 +168,9 @@ fn expected(changes: &[StreamChange]) -> BTreeMap<(&'static str, Period, i64), D
             }
             if let Some(new) = &change.new {
                 add(new.received_ms, &of(new));
+                if period == Period::Day {
+                    add(new.received_ms, &grown(change.old.as_ref(), new));
+                }
             }
         }
     }

@@ -104,6 +104,50 @@ pub const LATENCY_SUM_MS: &str = "latency_sum_ms";
 /// Attempts at processing beyond the first of each event.
 pub const RETRIES: &str = "retries";
 
+/// All that ever arrived: as [`RECEIVED`], but nothing is ever taken from it. What was rejected and is released becomes an event
+/// that arrives once more.
+pub const ARRIVED: &str = "arrived";
+/// Those of [`ARRIVED`] that were rejected then.
+pub const ARRIVED_REJECTED: &str = "arrived_rejected";
+/// The sum of processing times up to the first final outcome, in milliseconds. Nothing is ever taken from it.
+pub const TOOK_SUM_MS: &str = "took_sum_ms";
+
+/// The figure that counts the processing times up to the first final outcome, of bucket `index` of [`LATENCY_BOUNDS_MS`]. Nothing
+/// is ever taken from it.
+pub fn took_figure(index: usize) -> String {
+    format!("took_{index}")
+}
+
+/// How long it took from its arrival to its final outcome, in milliseconds; none, if it has none.
+fn took(item: &Counted) -> Option<i64> {
+    let processed_ms = item.processed_ms.filter(|_| item.outcome.is_final())?;
+    Some((processed_ms - item.received_ms).max(0))
+}
+
+fn bucket(took_ms: i64) -> usize {
+    LATENCY_BOUNDS_MS.partition_point(|bound| *bound < took_ms)
+}
+
+/// What an item adds to the counts that only ever grow, when it is written over what it was before. The others are right at every
+/// moment, and so go down too: whoever takes one that does for a counter takes each fall for a new beginning.
+pub fn grown(old: Option<&Counted>, new: &Counted) -> Deltas {
+    let mut deltas = Deltas::default();
+    if new.origin != Origin::Webhook {
+        return deltas;
+    }
+    if old.is_none() {
+        deltas.add(ARRIVED, new.count);
+        if new.outcome == Outcome::Rejected {
+            deltas.add(ARRIVED_REJECTED, new.count);
+        }
+    }
+    if let (Some(took_ms), None) = (took(new), old.and_then(took)) {
+        deltas.add(took_figure(bucket(took_ms)), 1);
+        deltas.add(TOOK_SUM_MS, took_ms);
+    }
+    deltas
+}
+
 /// What an item stands for in the minute and on the day in which it was received.
 pub fn of(item: &Counted) -> Deltas {
     let mut deltas = Deltas::default();
@@ -121,10 +165,9 @@ pub fn of(item: &Counted) -> Deltas {
         deltas.add(cause_figure(cause), item.count);
     }
     deltas.add(RETRIES, i64::from(item.attempts.saturating_sub(1)));
-    if let (true, Some(processed)) = (item.outcome.is_final(), item.processed_ms) {
-        let took = (processed - item.received_ms).max(0);
-        deltas.add(latency_figure(LATENCY_BOUNDS_MS.partition_point(|bound| *bound < took)), 1);
-        deltas.add(LATENCY_SUM_MS, took);
+    if let Some(took_ms) = took(item) {
+        deltas.add(latency_figure(bucket(took_ms)), 1);
+        deltas.add(LATENCY_SUM_MS, took_ms);
     }
     deltas
 }
@@ -193,6 +236,29 @@ mod tests {
     fn a_write_that_changes_nothing_counts_nothing() {
         let event = counted(Outcome::Applied, Some(1_030));
         assert!(step(Some(&event), &event).is_empty());
+    }
+
+    #[test]
+    fn what_only_grows_is_counted_once_and_never_taken_away() {
+        let rejected = counted(Outcome::Rejected, None);
+        assert_eq!(
+            grown(None, &rejected).iter().collect::<Vec<_>>(),
+            [("arrived", 1), ("arrived_rejected", 1)]
+        );
+        let parked = counted(Outcome::Parked, Some(1_500));
+        assert_eq!(grown(None, &parked).iter().collect::<Vec<_>>(), [("arrived", 1)]);
+        let released = counted(Outcome::Applied, Some(1_030));
+        let took = [("took_2", 1), ("took_sum_ms", 30)];
+        assert_eq!(grown(Some(&parked), &released).iter().collect::<Vec<_>>(), took);
+        // It is done anew, and late.
+        assert!(grown(Some(&released), &counted(Outcome::Applied, Some(9_000))).is_empty());
+        let ours = Counted { origin: Origin::Synthetic, ..released.clone() };
+        assert!(grown(None, &ours).is_empty());
+        for old in [None, Some(&rejected), Some(&parked), Some(&released)] {
+            for new in [&rejected, &parked, &released] {
+                assert!(grown(old, new).iter().all(|(_, amount)| amount > 0), "{old:?} {new:?}");
+            }
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use tillwatch_domain::figures::{Counted, Deltas, of};
+use tillwatch_domain::figures::{Counted, Deltas, grown, of};
 use tillwatch_platform::table::{Counter, Period, Table, TableError, Written};
 
 /// One change of an event's item, from the stream. One of `old` and `new` is there.
@@ -47,6 +47,10 @@ pub async fn roll_up(table: &Table, shard: &str, changes: &[StreamChange]) -> Re
             }
             if let Some(new) = &change.new {
                 add(new.received_ms, &of(new));
+                // Counters are told of the day alone.
+                if period == Period::Day {
+                    add(new.received_ms, &grown(change.old.as_ref(), new));
+                }
             }
         }
     }

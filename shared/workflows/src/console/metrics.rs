@@ -10,7 +10,7 @@ use std::time::Duration;
 use tillwatch_domain::Outcome;
 use tillwatch_domain::blame::Blame;
 use tillwatch_domain::figures::{
-    Deltas, LATENCY_BOUNDS_MS, LATENCY_SUM_MS, RECEIVED, latency_figure, outcome_figure,
+    ARRIVED, ARRIVED_REJECTED, Deltas, LATENCY_BOUNDS_MS, TOOK_SUM_MS, outcome_figure, took_figure,
 };
 use tillwatch_domain::health::{Trouble, Verdict};
 use tillwatch_domain::objective::{Objective, Window};
@@ -336,11 +336,11 @@ impl Console {
             let figures = self.table.figures(provider.name(), Period::Day, from_ms, now_ms + 1).await?;
             all.extend(figures.into_iter().map(|(_, figures)| (provider.name(), figures)));
         }
-        let name = "pos_webhook_deliveries_total";
-        let help = "Distinct events and rejected requests that arrived, since the UTC day began.";
-        head(text, name, help, "counter");
-        for (provider, figures) in &all {
-            series(text, name, [("provider", *provider)], figures.get(RECEIVED).saturating_mul(ONE));
+        for (name, figure, help) in COUNTERS {
+            head(text, name, help, "counter");
+            for (provider, figures) in &all {
+                series(text, name, [("provider", *provider)], figures.get(figure).saturating_mul(ONE));
+            }
         }
         let name = "pos_webhook_outcomes";
         head(text, name, "What has become of those of the present UTC day.", "gauge");
@@ -354,7 +354,7 @@ impl Console {
         head(
             text,
             name,
-            "From an event's arrival to its final effect, since the UTC day began.",
+            "From an event's arrival to its first final outcome, since the UTC day began.",
             "histogram",
         );
         for (provider, figures) in &all {
@@ -364,11 +364,25 @@ impl Console {
     }
 }
 
+/// What is told of as a counter, with the figure behind it: one that only ever grows within its day.
+const COUNTERS: [(&str, &str, &str); 2] = [
+    (
+        "pos_webhook_deliveries_total",
+        ARRIVED,
+        "Distinct events and rejected requests that arrived, and events of requests that were released, since the UTC day began.",
+    ),
+    (
+        "pos_webhook_rejections_total",
+        ARRIVED_REJECTED,
+        "Requests that were rejected when they arrived, since the UTC day began.",
+    ),
+];
+
 fn histogram(text: &mut String, name: &str, provider: &str, figures: &Deltas) {
     let bucket = format!("{name}_bucket");
     let mut count = 0;
     for index in 0..=LATENCY_BOUNDS_MS.len() {
-        count += figures.get(&latency_figure(index)).max(0);
+        count += figures.get(&took_figure(index));
         let mut bound = String::new();
         match LATENCY_BOUNDS_MS.get(index) {
             Some(bound_ms) => decimal(&mut bound, *bound_ms),
@@ -376,7 +390,7 @@ fn histogram(text: &mut String, name: &str, provider: &str, figures: &Deltas) {
         }
         series(text, &bucket, [("provider", provider), ("le", bound.as_str())], count * ONE);
     }
-    let sum_ms = figures.get(LATENCY_SUM_MS);
+    let sum_ms = figures.get(TOOK_SUM_MS);
     series(text, &format!("{name}_sum"), [("provider", provider)], sum_ms);
     series(text, &format!("{name}_count"), [("provider", provider)], count * ONE);
 }
@@ -504,6 +518,9 @@ fn queue(text: &mut String, pending: &Pending) {
 
 #[cfg(test)]
 mod tests {
+    use tillwatch_domain::event::Origin;
+    use tillwatch_domain::figures::{Counted, grown, of};
+
     use super::*;
 
     fn line(labels: &[(&str, &str)], value: i64) -> String {
@@ -524,9 +541,9 @@ mod tests {
     #[test]
     fn a_histogram_adds_its_buckets_up() {
         let mut figures = Deltas::default();
-        figures.add(latency_figure(0), 3);
-        figures.add(latency_figure(2), 2);
-        figures.add(LATENCY_SUM_MS, 90);
+        figures.add(took_figure(0), 3);
+        figures.add(took_figure(2), 2);
+        figures.add(TOOK_SUM_MS, 90);
         let mut text = String::new();
         histogram(&mut text, "h", "square", &figures);
         assert!(text.contains("h_bucket{provider=\"square\",le=\"0.01\"} 3\n"));
@@ -546,5 +563,49 @@ mod tests {
         assert_eq!(text.matches("# TYPE pos_connection_status gauge\n").count(), 1);
         assert_eq!(text.matches("# TYPE ").count(), FAMILIES.len());
         assert!(text.ends_with("rest\n"));
+    }
+
+    #[test]
+    fn what_is_told_as_a_counter_never_falls_whatever_becomes_of_an_item() {
+        let item = |outcome, processed_ms| Counted {
+            outcome,
+            cause: None,
+            received_ms: 1_000,
+            processed_ms,
+            attempts: 1,
+            count: 1,
+            origin: Origin::Webhook,
+        };
+        let rejected = item(Outcome::Rejected, None);
+        let ignored = item(Outcome::Ignored, Some(1_020));
+        let applied = item(Outcome::Applied, Some(90_000));
+        // A request is rejected, released and forgotten; its event is ignored, and done anew.
+        let changes = [
+            (None, Some(&rejected)),
+            (None, Some(&ignored)),
+            (Some(&rejected), None),
+            (Some(&ignored), Some(&applied)),
+        ];
+        let (mut figures, mut before) = (Deltas::default(), Vec::new());
+        for (old, new) in changes {
+            if let Some(old) = old {
+                figures.merge(&of(old).negated());
+            }
+            if let Some(new) = new {
+                figures.merge(&of(new));
+                figures.merge(&grown(old, new));
+            }
+            let mut text = String::new();
+            histogram(&mut text, "h", "square", &figures);
+            let mut told: Vec<i64> = COUNTERS.iter().map(|(_, figure, _)| figures.get(figure)).collect();
+            told.extend(
+                text.lines()
+                    .filter(|line| line.starts_with("h_bucket"))
+                    .map(|line| line.rsplit(' ').next().unwrap().parse::<i64>().unwrap()),
+            );
+            assert!(before.iter().zip(&told).all(|(before, now)| before <= now), "{before:?} {told:?}");
+            before = told;
+        }
+        assert_eq!(before[..2], [2, 1]);
     }
 }
