@@ -87,6 +87,30 @@ async fn what_waited_on_the_queue_for_hours_is_counted_once_it_is_processed() {
 }
 
 #[tokio::test]
+async fn a_connection_that_goes_to_another_business_leaves_behind_what_it_sent() {
+    let market = Market::with(&[("north", None)]).await;
+    market.sell("north", 10, 3).await;
+    market.at(11, 10).await;
+    let location = json!({"id": "north", "business": "another", "timezone": "UTC",
+        "providers": {"square": {"merchant_id": "north"}}});
+    market.world.do_with("PUT", "/config/locations/north", &location).await;
+    let of = market.world.get("/connections/north-square/webhooks?hours=24").await;
+    assert_eq!((&of["all"]["received"], &of["last_received_at"]), (&json!(0), &Value::Null), "{of}");
+    market.sell("north", 12, 2).await;
+    market.at(13, 10).await;
+    let of = market.world.get("/connections/north-square/webhooks?hours=24").await;
+    assert_eq!(of["all"]["received"], 2, "{of}");
+    let week = market.world.get("/statistics?hours=144").await;
+    let north = &week["connections"][0];
+    assert_eq!((&north["business"], &north["webhooks"]["received"]), (&json!("another"), &json!(2)));
+    assert_eq!(north["before"]["received"], 0, "{week}");
+    // It is not missed for what it sent before either.
+    market.next_week();
+    market.at(14, 10).await;
+    assert_eq!(market.health("north").await["silence"]["state"], "unknown");
+}
+
+#[tokio::test]
 async fn of_a_young_connection_nothing_is_said() {
     let market = Market::with(&[("north", None)]).await;
     market.open("new", None).await;

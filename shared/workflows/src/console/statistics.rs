@@ -15,7 +15,7 @@ use super::health::ProviderHealth;
 use super::operators::Who;
 use super::{ApiAnswer, ApiRequest, Console, Problem, Query, json, known, only, rfc3339};
 use crate::tally::{Sent, Span, TallyError};
-use crate::watch::Row;
+use crate::watch::{Doing, Row};
 
 /// How one connection's webhooks go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -218,11 +218,14 @@ impl Console {
         query.only(&["hours"])?;
         let hours = query.number("hours", 24, 7 * 24)?;
         let now_ms = self.clock.now().as_millisecond();
-        let span = Span::last(hours, hour_of(now_ms));
+        let owned_ms = self.owned_ms(connection).await?;
+        let mut span = Span::last(hours, hour_of(now_ms));
+        span.from = span.from.max(hour_of(owned_ms)).min(span.to);
         let tallies = &self.watch.roster.tallies;
         let found = tallies.hours_of(&connection.id, span).await?;
         let (standing, _) = tallies.concluded().await?;
         let sent = standing.connections.get(&connection.id);
+        let sent = sent.filter(|sent| sent.last_ms.is_none_or(|last_ms| last_ms >= owned_ms));
         let mut all = Webhooks::default();
         for (_, webhooks) in &found {
             all.merge(webhooks);
@@ -239,7 +242,7 @@ impl Console {
         Ok(ConnectionWebhooks {
             connection: connection.id.clone(),
             provider: connection.provider.clone(),
-            from: rfc3339(span.from * HOUR_MS),
+            from: rfc3339(now_ms.min(span.from * HOUR_MS)),
             to: rfc3339(now_ms),
             last_received_at: last_ms.map(rfc3339),
             silence: SilenceView::of(sent),
@@ -251,6 +254,19 @@ impl Console {
                 .collect(),
             hours: found.iter().rev().map(hour).collect(),
         })
+    }
+
+    /// From when on what is known of a connection is its business's, Unix milliseconds: what it was to another before is not told.
+    pub(super) async fn owned_ms(&self, connection: &Connection) -> Result<i64, Problem> {
+        let kept = self.watch.roster.agenda.watched.get::<Doing>(&connection.id).await?;
+        Ok(kept.map_or(i64::MIN, |kept| {
+            let is_its_own = kept.document.business == connection.business;
+            kept.document.owned_ms.filter(|_| is_its_own).unwrap_or(if is_its_own {
+                i64::MIN
+            } else {
+                i64::MAX
+            })
+        }))
     }
 
     async fn statistics(&self, who: &Who, query: &Query) -> Result<Statistics, Problem> {
@@ -272,7 +288,10 @@ impl Console {
         };
         let rows: BTreeMap<&str, &Row> =
             survey.rows.iter().filter(is_asked).map(|row| (row.id.as_str(), row)).collect();
-        let is_wanted = |id: &str| rows.contains_key(id);
+        // What came when it was another business's is not told to this one.
+        let is_wanted = |id: &str, first: i64| {
+            rows.get(id).is_some_and(|row| row.owned_ms.is_none_or(|owned_ms| first >= hour_of(owned_ms)))
+        };
         let since = tallies.over(span, is_wanted).await?;
         let before = tallies.over(span.before(), is_wanted).await?;
         let nothing = Deltas::default();

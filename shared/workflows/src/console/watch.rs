@@ -457,7 +457,9 @@ impl Console {
         let watched = &self.watch.roster.agenda.watched;
         let checks = watched.logged::<Vec<Called>>(&connection.id, before_ms - 1, before_ms, limit).await?;
         let is_full = usize::try_from(limit).is_ok_and(|limit| checks.len() >= limit);
-        let next = checks.last().filter(|_| is_full).map(|(at_ms, _)| rfc3339(*at_ms));
+        let owned_ms = self.owned_ms(connection).await?;
+        let next = checks.last().filter(|(at_ms, _)| is_full && *at_ms >= owned_ms);
+        let next = next.map(|(at_ms, _)| rfc3339(*at_ms));
         let call = |at_ms: i64, call: Called| CallView {
             at: rfc3339(at_ms),
             endpoint: call.endpoint,
@@ -470,6 +472,7 @@ impl Console {
         };
         let calls = checks
             .into_iter()
+            .filter(|(at_ms, _)| *at_ms >= owned_ms)
             .flat_map(|(at_ms, calls)| calls.into_iter().map(move |called| call(at_ms, called)));
         Ok(CallsPage { calls: calls.collect(), next })
     }

@@ -49,11 +49,12 @@ impl Span {
 }
 
 impl TallyStore {
-    /// What came of webhooks over a span, all types of a connection's together, of those connections that are wanted.
+    /// What came of webhooks over a span, all types of a connection's together, of those connections that are wanted: asked for
+    /// each hour or day, with its first hour.
     pub async fn over(
         &self,
         span: Span,
-        is_wanted: impl Fn(&str) -> bool + Send + Sync,
+        is_wanted: impl Fn(&str, i64) -> bool + Send + Sync,
     ) -> Result<BTreeMap<String, Deltas>, PayloadError> {
         let mut sum = BTreeMap::<String, Deltas>::new();
         let (days, mut hours) = span.parts();
@@ -72,7 +73,7 @@ impl TallyStore {
     pub async fn hours_of(&self, connection: &str, span: Span) -> Result<Vec<(i64, Webhooks)>, PayloadError> {
         let mut found = Vec::new();
         let hours = (span.from..span.to).collect();
-        let is_wanted = |id: &str| id == connection;
+        let is_wanted = |id: &str, _| id == connection;
         self.each(Of::Hour, hours, is_wanted, |hour, _, webhooks| found.push((hour, webhooks))).await?;
         Ok(found)
     }
@@ -84,7 +85,7 @@ impl TallyStore {
             Some(sum) => sum.merge(&webhooks),
             None => drop(sum.0.insert(id.to_owned(), webhooks)),
         };
-        self.each(Of::Hour, hours, |_| true, take).await?;
+        self.each(Of::Hour, hours, |_, _| true, take).await?;
         Ok(sum)
     }
 
@@ -94,7 +95,7 @@ impl TallyStore {
         &self,
         of: Of,
         which: Vec<i64>,
-        is_wanted: impl Fn(&str) -> bool + Send,
+        is_wanted: impl Fn(&str, i64) -> bool + Send,
         mut take: impl FnMut(i64, &str, Webhooks) + Send,
     ) -> Result<Vec<i64>, PayloadError> {
         let packed = which
@@ -107,7 +108,11 @@ impl TallyStore {
                 absent.push(nth);
                 continue;
             };
-            let each = Each { is_wanted: &is_wanted, take: |id: &str, webhooks| take(nth, id, webhooks) };
+            let first = if of == Of::Day { nth * DAY } else { nth };
+            let each = Each {
+                is_wanted: |id: &str| is_wanted(id, first),
+                take: |id: &str, webhooks| take(nth, id, webhooks),
+            };
             if let Err(error) = of.read(&bytes, each) {
                 tracing::error!(?of, nth, %error, "what is kept of webhooks can't be read to its end");
             }
@@ -179,9 +184,11 @@ mod tests {
         }
         // The other days are not counted for good yet.
         store.put_day(3, 72..96).await.unwrap();
-        let sum = store.over(Span { from: 50, to: 218 }, |id| id == "b").await.unwrap();
+        let sum = store.over(Span { from: 50, to: 218 }, |id, _| id == "b").await.unwrap();
         assert_eq!(sum.keys().collect::<Vec<_>>(), ["b"]);
         assert_eq!(sum["b"].get(RECEIVED), 168);
+        let sum = store.over(Span { from: 50, to: 218 }, |id, first| id == "b" && first >= 80).await.unwrap();
+        assert_eq!(sum["b"].get(RECEIVED), 122, "from the next day that is counted for good on");
         let hours = store.hours_of("a", Span { from: 210, to: 230 }).await.unwrap();
         assert_eq!(hours.len(), 10);
         assert_eq!(hours[0], (210, webhooks(210, 1)));

@@ -12,13 +12,14 @@ use tillwatch_domain::hours::is_open_in;
 use tillwatch_domain::location::OpeningHours;
 use tillwatch_domain::rhythm::Rhythms;
 use tillwatch_domain::silence::{Silence, Week, judge};
-use tillwatch_domain::tally::{Tally, Webhooks};
+use tillwatch_domain::tally::{Tally, Webhooks, hour_of};
 use tillwatch_domain::token::Standing as TokenState;
 use tillwatch_domain::{Connection, Location, Outcome, State};
 use tillwatch_platform::connections::Kind;
 
 use super::{Tallies, TallyError};
 use crate::tokens::TokenStanding;
+use crate::watch::Doing;
 
 /// What was concluded of all connections.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,6 +125,10 @@ impl Tallies {
             // Its clock, and when it is open, is looked up for those alone that would be missed if they always were.
             if matches!(silence, Silence::Silent { .. }) {
                 let opening = self.opening(connection).await?;
+                // Nor is it missed for what it sent when it was another business's.
+                let doing = self.roster.agenda.watched.get::<Doing>(connection).await?;
+                let owned = doing.and_then(|kept| kept.document.owned_ms).map_or(i64::MIN, hour_of);
+                let count = |hour: i64| count(hour).filter(|_| hour >= owned);
                 silence = judge(known_ms, last_ms, opening.week(), count, |hour| opening.is_open_in(hour));
             }
             let silent = match silence {

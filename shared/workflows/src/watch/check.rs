@@ -78,8 +78,9 @@ impl Watch {
             State::Paused | State::Disabled => None,
         };
         let mut turn = None;
+        let now_ms = self.roster.clock.now().as_millisecond();
         let take = |doing: &mut Doing| {
-            doing.describe(&connection);
+            doing.describe(&connection, now_ms);
             turn = probed.as_ref().and_then(|probed| doing.take(probed));
             probed.as_ref().map_or(NEVER_MS, |probed| self.next_due(id, doing, probed, way))
         };

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use tillwatch_domain::health::{Health, Turn, Verdict};
 use tillwatch_domain::quota::{Tracked, track};
+use tillwatch_domain::span::HOUR_MS;
+use tillwatch_domain::tally::hour_of;
 use tillwatch_domain::{Connection, State};
 use tillwatch_providers::checks::TokenFacts;
 
@@ -14,6 +16,9 @@ pub struct Doing {
     /// The business that it belongs to.
     #[serde(rename = "b")]
     pub business: String,
+    /// From when on all that is known of it is this business's, if it was another's before: a whole hour, Unix milliseconds.
+    #[serde(rename = "o", default, skip_serializing_if = "Option::is_none")]
+    pub owned_ms: Option<i64>,
     /// The location, unless it is the whole business's.
     #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
@@ -67,17 +72,18 @@ const LONGEST_ADVICE: usize = 300;
 
 impl Doing {
     /// A connection of which nothing is known yet.
-    pub fn of(connection: &Connection) -> Self {
+    pub fn of(connection: &Connection, now_ms: i64) -> Self {
         let mut doing = Self::default();
-        doing.describe(connection);
+        doing.describe(connection, now_ms);
         doing
     }
 
     /// Takes over what is said of the connection.
-    pub fn describe(&mut self, connection: &Connection) {
+    pub fn describe(&mut self, connection: &Connection, now_ms: i64) {
         if !self.business.is_empty() && self.business != connection.business {
-            // What was found for one business is not told to another.
-            *self = Self::default();
+            // What was found for one business is not told to another. Webhooks are counted by the hour.
+            let owned_ms = Some((hour_of(now_ms) + 1) * HOUR_MS);
+            *self = Self { owned_ms, ..Self::default() };
         }
         self.business.clone_from(&connection.business);
         self.location.clone_from(&connection.location);
@@ -154,6 +160,7 @@ mod tests {
     fn with_all_that_is_told_it_fits_a_write_unit() {
         let mut doing = Doing {
             business: "harbour-restaurants-group".to_owned(),
+            owned_ms: Some(1_795_474_800_000),
             location: Some("harbour-promenade-north".to_owned()),
             ..Doing::default()
         };
@@ -176,9 +183,8 @@ mod tests {
         assert_eq!((doing.code, doing.endpoint), (None, None));
     }
 
-    #[test]
-    fn after_a_pause_nothing_is_known() {
-        let mut connection = Connection {
+    fn connection() -> Connection {
+        Connection {
             id: "c".into(),
             provider: "square".into(),
             business: "b".into(),
@@ -191,16 +197,34 @@ mod tests {
             settings: std::collections::BTreeMap::new(),
             sealed: std::collections::BTreeSet::new(),
             automatic: false,
-        };
-        let mut doing = Doing::of(&connection);
+        }
+    }
+
+    #[test]
+    fn what_goes_to_another_business_is_its_own_from_the_next_whole_hour_on() {
+        let mut connection = connection();
+        let mut doing = Doing::of(&connection, 5);
+        assert_eq!(doing.owned_ms, None);
+        doing.take(&probed(0, Some(Trouble::TokenRefused)));
+        connection.business = "another".into();
+        doing.describe(&connection, 7 * HOUR_MS + 5);
+        assert_eq!((doing.owned_ms, doing.health.checks().len()), (Some(8 * HOUR_MS), 0));
+        doing.describe(&connection, 9 * HOUR_MS);
+        assert_eq!(doing.owned_ms, Some(8 * HOUR_MS));
+    }
+
+    #[test]
+    fn after_a_pause_nothing_is_known() {
+        let mut connection = connection();
+        let mut doing = Doing::of(&connection, 0);
         doing.take(&probed(0, None));
         let (now, every) = (1_795_474_800_000, std::time::Duration::from_mins(5));
         assert_eq!(doing.verdict(now, every), Verdict::Up);
         connection.state = State::Paused;
-        doing.describe(&connection);
+        doing.describe(&connection, 0);
         assert_eq!(doing.verdict(now, every), Verdict::Paused);
         connection.state = State::Enabled;
-        doing.describe(&connection);
+        doing.describe(&connection, 0);
         assert_eq!(doing.verdict(now, every), Verdict::Unknown);
     }
 }

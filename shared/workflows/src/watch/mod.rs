@@ -133,12 +133,11 @@ impl Roster {
         let (id, provider) = (connection.id.as_str(), connection.provider.as_str());
         let kept = self.agenda.watched.get::<Doing>(id).await?;
         let enrolled = |doing: &mut Doing| {
-            doing.describe(connection);
+            let now_ms = self.clock.now().as_millisecond();
+            doing.describe(connection, now_ms);
             match connection.state {
                 // After this moment, which may have been sent already.
-                State::Enabled => {
-                    self.clock.now().as_millisecond() + 1 + i64::from(spread(id) % FIRST_WITHIN)
-                }
+                State::Enabled => now_ms + 1 + i64::from(spread(id) % FIRST_WITHIN),
                 State::Paused | State::Disabled => NEVER_MS,
             }
         };

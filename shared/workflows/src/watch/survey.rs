@@ -29,6 +29,9 @@ pub struct Row {
     pub provider: String,
     /// The business that it belongs to.
     pub business: String,
+    /// From when on its webhooks are this business's, if it was another's before: a whole hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owned_ms: Option<i64>,
     /// The location, unless it is the whole business's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
@@ -346,6 +349,10 @@ fn row(kept: &Kept<Doing>, every: Duration, mut sent: Sent, now_ms: i64) -> Row 
     if found == Verdict::Paused {
         sent.silent = None;
     }
+    if document.owned_ms.is_some() && document.owned_ms > sent.last_ms {
+        // What it sent is another business's.
+        sent = Sent { token: sent.token, token_ends_ms: sent.token_ends_ms, ..Sent::default() };
+    }
     // Whose calls go well and whose webhooks do not come works badly, and what can't be asked is heard or not all the same.
     let silent = sent.silent.filter(|_| matches!(found, Verdict::Up | Verdict::Unknown));
     let verdict = if silent.is_some() { Verdict::Degraded } else { found };
@@ -371,6 +378,7 @@ fn row(kept: &Kept<Doing>, every: Duration, mut sent: Sent, now_ms: i64) -> Row 
         id: id.clone(),
         provider: provider.clone(),
         business: document.business.clone(),
+        owned_ms: document.owned_ms,
         location: document.location.clone(),
         verdict,
         since_ms: match silent {
