@@ -241,6 +241,7 @@ pub fn tally() -> Result<(), Error> {
             tokens: Arc::new(parts.token_roster()?),
             backlog: parts.backlog()?,
             clock: Arc::new(SystemClock),
+            metrics: parts.metrics(),
         };
         let tallies = &tallies;
         lambda_runtime::run(service_fn(|event: LambdaEvent<IgnoredAny>| async move {

@@ -19,6 +19,7 @@ use tillwatch_tests::sender::{sample, signed};
 use tillwatch_tests::world::{World, settings};
 use tillwatch_workflows::envelope::Message;
 use tillwatch_workflows::subscriptions::Standing;
+use tillwatch_workflows::tally::Address;
 use tillwatch_workflows::tokens::Refreshed;
 
 /// What the template calls the time at which a heartbeat is sent.
@@ -111,6 +112,11 @@ async fn metrics() -> BTreeSet<String> {
     let outcomes = Outcome::ALL.iter().map(|outcome| outcome.name());
     for outcome in outcomes.chain(["duplicate", "again", "missing", "unlisted"]) {
         world.metrics.emit(world.now(), "square", outcome, &[(Metric::Reconciled, vec![1])]);
+    }
+    // And how our own addresses may do.
+    for address in Address::ALL {
+        let values = [(Metric::Addresses, vec![1]), (Metric::SyntheticTime, vec![1])];
+        world.metrics.emit(world.now(), "square", address.outcome(), &values);
     }
     let lines = world.metrics.lines();
     lines.iter().flat_map(|line| described(&serde_json::from_str(line).expect("a line is JSON"))).collect()

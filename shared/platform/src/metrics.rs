@@ -30,6 +30,10 @@ pub enum Metric {
     /// Events that no webhook brought, by what became of them; `missing` counts those that were found to be, `unlisted` lists
     /// that a provider did not give. Count.
     Reconciled,
+    /// Our own addresses at each look, by how they do. Count.
+    Addresses,
+    /// How long the last synthetic webhook took to its end. Milliseconds.
+    SyntheticTime,
     /// The schedule's message came through the queue. Count, without dimensions.
     Heartbeat,
 }
@@ -45,13 +49,15 @@ impl Metric {
             Self::CheckTime => "CheckTime",
             Self::Refreshes => "Refreshes",
             Self::Reconciled => "Reconciled",
+            Self::Addresses => "Addresses",
+            Self::SyntheticTime => "SyntheticTime",
             Self::Heartbeat => "Heartbeat",
         }
     }
 
     fn unit(self) -> &'static str {
         match self {
-            Self::ProcessingTime | Self::CheckTime => "Milliseconds",
+            Self::ProcessingTime | Self::CheckTime | Self::SyntheticTime => "Milliseconds",
             _ => "Count",
         }
     }
@@ -170,7 +176,14 @@ impl Line<'_> {
         }
         let mut directives = vec![directive(&["provider", "outcome"], |_| true)];
         let is_summed = |metric| {
-            matches!(metric, Metric::Events | Metric::Subscriptions | Metric::Refreshes | Metric::Reconciled)
+            matches!(
+                metric,
+                Metric::Events
+                    | Metric::Subscriptions
+                    | Metric::Refreshes
+                    | Metric::Reconciled
+                    | Metric::Addresses
+            )
         };
         if self.values.iter().any(|(metric, _)| is_summed(*metric)) {
             directives.push(directive(&["outcome"], is_summed));

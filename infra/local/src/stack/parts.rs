@@ -91,6 +91,7 @@ pub(super) fn tallies(
         tokens: Arc::clone(&refresher.roster),
         backlog: backlog.clone(),
         clock: ports.clock.clone(),
+        metrics: ports.metrics.clone(),
     }
 }
 

@@ -5,6 +5,7 @@
 //! counted is kept beside large payloads, an hour or a day of all connections an object, and each object says itself up to
 //! where it counts: one that is written twice is written the same.
 
+mod addresses;
 mod objectives;
 mod span;
 mod standing;
@@ -18,6 +19,7 @@ use tillwatch_domain::rhythm::Rhythms;
 use tillwatch_domain::span::{HOUR_MS, millis};
 use tillwatch_domain::tally::{Tally, hour_of};
 use tillwatch_platform::clock::Clock;
+use tillwatch_platform::metrics::Metrics;
 use tillwatch_platform::payloads::PayloadError;
 use tillwatch_platform::queue::QueueError;
 use tillwatch_platform::table::{Table, TableError};
@@ -28,6 +30,7 @@ use crate::backlog::Backlog;
 use crate::tokens::TokenRoster;
 use crate::watch::{Roster, WatchError};
 
+pub use addresses::Address;
 pub use objectives::Objectives;
 pub use span::Span;
 pub use standing::{Sent, Silent, Standing};
@@ -84,6 +87,8 @@ pub struct Tallies {
     pub backlog: Backlog,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Where metrics go.
+    pub metrics: Arc<Metrics>,
 }
 
 /// What a look came to.

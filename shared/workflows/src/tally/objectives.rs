@@ -162,6 +162,7 @@ impl Tallies {
     /// How objectives were kept until now.
     pub(super) async fn sampled(&self, standing: &Standing) -> Result<Objectives, TallyError> {
         let survey = self.roster.surveyed(EVERY).await?;
+        self.tell_addresses(&survey);
         let mut objectives = self.store.objectives_now().await?.unwrap_or_default();
         objectives.sample(&survey.rows, standing);
         objectives.webhooks.clear();
