@@ -2,6 +2,7 @@
 //! and no false word of those to which nothing happened. `cargo test -p tillwatch-tests --test watch scenarios -- --nocapture`
 //! prints them as a table.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -58,6 +59,13 @@ async fn false_words(place: &Place, touched: &[&str]) -> Vec<String> {
     rows.filter(is_false).map(|(id, row)| format!("{id} {}", row["status"])).collect()
 }
 
+/// Who is blamed for what happened to these.
+async fn blamed(place: &Place, touched: &[&str]) -> BTreeSet<String> {
+    let rows = rows(place).await.into_iter();
+    let rows = rows.filter(|(id, _)| touched.iter().any(|touched| id.starts_with(touched)));
+    rows.filter_map(|(_, row)| Some(row["blame"]["whose"].as_str()?.to_owned())).collect()
+}
+
 /// Watches until this is said of the connection, at most for so long; what it came to.
 async fn until(
     place: &Place,
@@ -71,13 +79,23 @@ async fn until(
     let mut said_falsely = Vec::new();
     loop {
         place.world.watch_for(Duration::from_secs(10)).await;
-        let said = place.status(id).await;
+        let first = place.doing(id).await;
+        let said = first["status"].as_str().unwrap().to_owned();
         said_falsely.extend(false_words(place, touched).await);
         let took = Duration::try_from(place.world.now().duration_since(began)).unwrap();
         if said == status {
-            // A verdict that all give together needs all of them.
-            place.world.watch_for(INTERVAL * 2).await;
+            // A verdict that all give together needs all of them: by then whose fault it is is known or open, and no one is
+            // blamed who is not in the end. A token that is refused is its tenant's matter until others are refused too.
+            let mut blamed = blamed(place, touched).await;
+            for _ in 0..60 {
+                place.world.watch_for(Duration::from_secs(10)).await;
+                blamed.extend(self::blamed(place, touched).await);
+            }
             let row = place.doing(id).await;
+            let last = row["blame"]["whose"].as_str().unwrap_or("unknown");
+            let is_refused = first["trouble"]["kind"] == "token_refused";
+            let is_fair = |whose: &str| [last, "unknown"].contains(&whose) || is_refused && whose == "tenant";
+            assert!(blamed.iter().all(|whose| is_fair(whose)), "{what}: {blamed:?} and {last}");
             return Told::of(&row, what, took, &said_falsely);
         }
         assert!(took <= most, "{what}: {id} is {said} after {took:?}, and not {status}");

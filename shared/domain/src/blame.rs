@@ -57,7 +57,7 @@ pub enum Reason {
     TenantsServer,
     /// It is the tenant's token or account.
     TenantsAccount,
-    /// There is nothing to compare it with.
+    /// There is nothing to compare it with, or what there is may fail as well.
     TooFew,
 }
 
@@ -83,7 +83,7 @@ impl Reason {
             Self::TenantsServer => "It is the tenant's own server.",
             Self::TenantsAccount => "It is this account's token, settings or standing, and no other's.",
             Self::TooFew => {
-                "There are too few connections of this provider to compare it with, or they were not checked since."
+                "There are too few connections of this provider to compare it with, they were not checked since, or they have begun to fail too."
             }
         }
     }
@@ -113,15 +113,27 @@ pub fn is_of_the_account(trouble: Trouble) -> bool {
     }
 }
 
+/// So many connections, and the businesses that they belong to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Connections.
+    pub connections: u32,
+    /// Businesses.
+    pub businesses: u32,
+}
+
 /// How the connections of one provider do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Peers {
     /// How many are checked and known.
-    pub known: u32,
+    pub known: Count,
     /// How many of these fail to be reached or answered, or are so badly.
-    pub failing: u32,
+    pub failing: Count,
     /// How many are refused: their tokens or accounts.
-    pub refused: u32,
+    pub refused: Count,
+    /// How many failed when they were asked last, and are not yet said to: nobody knows. Businesses of which nothing else is
+    /// known.
+    pub doubtful: Count,
 }
 
 /// What is known when a connection does not work.
@@ -146,15 +158,60 @@ pub struct Evidence<'a> {
 const ENOUGH: u32 = 3;
 /// So many providers must there be for most of them to say something.
 const PROVIDERS: usize = 2;
+/// What happens to so many businesses at once is no longer one tenant's own doing.
+const SEVERAL: u32 = 2;
 
-impl Peers {
-    fn most_fail(self) -> bool {
-        self.failing * 2 >= self.known.max(1)
+impl Count {
+    /// Whether they are half of all, by connections and by businesses: one business may have most of the connections.
+    fn are_most_of(self, all: Self) -> bool {
+        self.connections * 2 >= all.connections.max(1) && self.businesses * 2 >= all.businesses.max(1)
+    }
+
+    fn and(self, more: Self) -> Self {
+        Self {
+            connections: self.connections + more.connections,
+            businesses: self.businesses + more.businesses,
+        }
     }
 }
 
-/// Whose fault it is, and why.
+impl Peers {
+    /// Whether most fail, of more businesses than one where there are more.
+    fn most_fail(self) -> bool {
+        self.failing.are_most_of(self.known) && self.failing.businesses >= SEVERAL.min(self.known.businesses)
+    }
+
+    fn most_are_refused(self) -> bool {
+        self.known.connections >= ENOUGH
+            && self.refused.are_most_of(self.known)
+            && self.refused.businesses >= SEVERAL
+    }
+
+    /// How they do if all of which there is doubt turn out to fail.
+    fn at_worst(self) -> Self {
+        let Self { known, failing, refused, doubtful } = self;
+        Self {
+            known: known.and(doubtful),
+            failing: failing.and(doubtful),
+            refused,
+            doubtful: Count::default(),
+        }
+    }
+}
+
+/// Whose fault it is, and why. Nobody can tell as long as that hangs on connections of which it is in doubt whether they fail:
+/// when a provider breaks, they are asked one after the other.
 pub fn blame(evidence: &Evidence<'_>) -> (Blame, Reason) {
+    let told = by_what_is_known(evidence);
+    if is_of_the_account(evidence.trouble) {
+        return told;
+    }
+    let others: Vec<Peers> = evidence.others.iter().map(|other| other.at_worst()).collect();
+    let at_worst = Evidence { peers: evidence.peers.at_worst(), others: &others, ..*evidence };
+    if by_what_is_known(&at_worst).0 == told.0 { told } else { (Blame::Unknown, Reason::TooFew) }
+}
+
+fn by_what_is_known(evidence: &Evidence<'_>) -> (Blame, Reason) {
     let Evidence { trouble, peers, others, .. } = *evidence;
     if trouble == Trouble::OurNetwork {
         return (Blame::Us, Reason::NothingIsReached);
@@ -163,15 +220,15 @@ pub fn blame(evidence: &Evidence<'_>) -> (Blame, Reason) {
         return (Blame::Us, Reason::ApplicationRefused);
     }
     if is_of_the_account(trouble) {
-        let most = peers.known >= ENOUGH && peers.refused * 2 >= peers.known;
-        return match (most, evidence.incident) {
+        return match (peers.most_are_refused(), evidence.incident) {
             (true, Some(true)) => (Blame::Provider, Reason::StatusPage),
             (true, _) => (Blame::Us, Reason::MostAreRefused),
             (false, _) => (Blame::Tenant, Reason::TenantsAccount),
         };
     }
-    let failing_elsewhere = others.iter().filter(|other| other.known > 0 && other.most_fail()).count();
-    let known_elsewhere = others.iter().filter(|other| other.known > 0).count();
+    let is_known = |other: &&Peers| other.known.connections > 0;
+    let failing_elsewhere = others.iter().filter(is_known).filter(|other| other.most_fail()).count();
+    let known_elsewhere = others.iter().filter(is_known).count();
     if known_elsewhere >= PROVIDERS && failing_elsewhere * 2 > known_elsewhere && peers.most_fail() {
         return (Blame::Us, Reason::MostProvidersFail);
     }
@@ -181,7 +238,7 @@ pub fn blame(evidence: &Evidence<'_>) -> (Blame, Reason) {
     if evidence.incident == Some(true) {
         return (Blame::Provider, Reason::StatusPage);
     }
-    if peers.known < ENOUGH {
+    if peers.known.connections < ENOUGH {
         return (Blame::Unknown, Reason::TooFew);
     }
     if peers.most_fail() {
@@ -197,12 +254,20 @@ pub fn blame(evidence: &Evidence<'_>) -> (Blame, Reason) {
 mod tests {
     use super::*;
 
-    fn peers(known: u32, failing: u32) -> Peers {
-        Peers { known, failing, refused: 0 }
+    /// So many connections, each of a business of its own.
+    const fn each(connections: u32) -> Count {
+        Count { connections, businesses: connections }
     }
 
-    const FINE: &[Peers] =
-        &[Peers { known: 50, failing: 0, refused: 0 }, Peers { known: 9, failing: 1, refused: 0 }];
+    const fn peers(known: u32, failing: u32) -> Peers {
+        Peers { known: each(known), failing: each(failing), refused: each(0), doubtful: each(0) }
+    }
+
+    fn refused(known: Count, refused: Count) -> Peers {
+        Peers { known, refused, ..Peers::default() }
+    }
+
+    const FINE: &[Peers] = &[peers(50, 0), peers(9, 1)];
 
     fn told(evidence: &Evidence<'_>) -> &'static str {
         blame(evidence).0.name()
@@ -230,8 +295,8 @@ mod tests {
     fn what_its_status_page_says_is_believed_of_its_own_troubles() {
         let page = |trouble, peers| told(&Evidence { incident: Some(true), ..evidence(trouble, peers) });
         assert_eq!(page(Trouble::ProviderError, peers(1, 1)), "provider");
-        assert_eq!(page(Trouble::TokenRefused, Peers { known: 40, failing: 0, refused: 1 }), "tenant");
-        assert_eq!(page(Trouble::TokenRefused, Peers { known: 40, failing: 0, refused: 30 }), "provider");
+        assert_eq!(page(Trouble::TokenRefused, refused(each(40), each(1))), "tenant");
+        assert_eq!(page(Trouble::TokenRefused, refused(each(40), each(30))), "provider");
     }
 
     #[test]
@@ -247,18 +312,44 @@ mod tests {
 
     #[test]
     fn a_token_that_is_refused_is_the_tenants_matter_unless_most_are_refused_at_once() {
-        assert_eq!(
-            told(&evidence(Trouble::TokenRefused, Peers { known: 40, failing: 0, refused: 1 })),
-            "tenant"
-        );
-        assert_eq!(
-            told(&evidence(Trouble::TokenRefused, Peers { known: 40, failing: 0, refused: 21 })),
-            "us"
-        );
+        assert_eq!(told(&evidence(Trouble::TokenRefused, refused(each(40), each(1)))), "tenant");
+        assert_eq!(told(&evidence(Trouble::TokenRefused, refused(each(40), each(21)))), "us");
         let app = Evidence { is_application_refused: true, ..evidence(Trouble::TokenRefused, peers(40, 0)) };
         assert_eq!(told(&app), "us");
         let late = Evidence { trouble: Trouble::TimedOut, ..app };
         assert_eq!(blame(&late).1, Reason::OthersWork, "that has nothing to do with it");
+    }
+
+    #[test]
+    fn one_tenant_with_most_of_the_connections_is_one_tenant() {
+        let of = |connections: u32, businesses: u32| Count { connections, businesses };
+        let back = |known: Count, refused_ones: Count| {
+            told(&evidence(Trouble::TokenRefused, refused(known, refused_ones)))
+        };
+        assert_eq!(back(of(5, 3), of(3, 1)), "tenant", "it took back its consent");
+        assert_eq!(back(of(3, 1), of(3, 1)), "tenant");
+        assert_eq!(back(of(5, 3), of(4, 2)), "us");
+        assert_eq!(back(of(40, 4), of(2, 2)), "tenant", "the others of the same two work");
+        let late = |known: Count, failing: Count| {
+            told(&evidence(Trouble::TimedOut, Peers { known, failing, ..Peers::default() }))
+        };
+        assert_eq!(late(of(5, 2), of(3, 1)), "tenant");
+        assert_eq!(late(of(5, 2), of(4, 2)), "provider");
+        assert_eq!(late(of(5, 1), of(5, 1)), "provider", "there is but one business");
+    }
+
+    #[test]
+    fn while_others_have_begun_to_fail_nobody_is_blamed_who_might_not_be() {
+        let begun = |known: u32, failing: u32, doubtful: u32| Peers {
+            doubtful: each(doubtful),
+            ..peers(known, failing)
+        };
+        assert_eq!(told(&evidence(Trouble::ProviderError, begun(40, 1, 40))), "unknown");
+        assert_eq!(told(&evidence(Trouble::ProviderError, begun(40, 1, 3))), "tenant");
+        assert_eq!(told(&evidence(Trouble::ProviderError, begun(40, 25, 10))), "provider");
+        let elsewhere = [begun(0, 0, 5), begun(0, 0, 5)];
+        let all = Evidence { others: &elsewhere, ..evidence(Trouble::ProviderError, peers(40, 40)) };
+        assert_eq!(told(&all), "unknown", "it may be us");
     }
 
     #[test]

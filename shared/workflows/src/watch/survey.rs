@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tillwatch_domain::blame::{self, Blame, Evidence, Peers};
+use tillwatch_domain::blame::{self, Blame, Count, Evidence, Peers};
 use tillwatch_domain::health::{Finding, Trouble, Verdict};
 use tillwatch_domain::quota::Tracked;
 use tillwatch_domain::score::{self, Facts};
@@ -221,41 +221,94 @@ struct Known<'a> {
     now_ms: i64,
 }
 
+/// What one connection says of its provider.
+#[derive(Clone, Copy)]
+enum Says {
+    Works,
+    Fails,
+    IsRefused,
+    /// It failed when it was asked last, and is not yet said to.
+    MayFail,
+}
+
+impl Says {
+    /// None: nothing is known of it.
+    fn of(row: &Row) -> Option<Self> {
+        let is_refused = row.trouble.is_some_and(blame::is_of_the_account);
+        match (row.verdict, row.found?) {
+            (Verdict::Unknown | Verdict::Paused, _) => None,
+            (Verdict::Degraded | Verdict::Down, _) if is_refused => Some(Self::IsRefused),
+            // What is silent is so though its calls go well.
+            (Verdict::Degraded | Verdict::Down, _) if row.trouble != Some(Trouble::Silent) => {
+                Some(Self::Fails)
+            }
+            (_, Finding::Good | Finding::Poor) => Some(Self::Works),
+            (_, Finding::Failed) => Some(Self::MayFail),
+            (_, Finding::Inconclusive) => None,
+        }
+    }
+}
+
+/// Connections of one provider as they are counted, one after the other.
+#[derive(Default)]
+struct Counted<'a> {
+    peers: Peers,
+    known: BTreeSet<&'a str>,
+    failing: BTreeSet<&'a str>,
+    refused: BTreeSet<&'a str>,
+    /// Of which nothing else is known.
+    doubtful: BTreeSet<&'a str>,
+}
+
+impl<'a> Counted<'a> {
+    /// Counts one more, of this business; how all do that were counted.
+    fn add(&mut self, business: &'a str, says: Says) -> Peers {
+        let one = |count: &mut Count, businesses: &mut BTreeSet<&'a str>| {
+            count.connections += 1;
+            count.businesses += u32::from(businesses.insert(business));
+        };
+        let (peers, doubtful) = (&mut self.peers, &mut self.doubtful);
+        if let Says::MayFail = says {
+            peers.doubtful.connections += 1;
+            peers.doubtful.businesses +=
+                u32::from(!self.known.contains(business) && doubtful.insert(business));
+            return *peers;
+        }
+        one(&mut peers.known, &mut self.known);
+        peers.doubtful.businesses -= u32::from(doubtful.remove(business));
+        match says {
+            Says::Fails => one(&mut peers.failing, &mut self.failing),
+            Says::IsRefused => one(&mut peers.refused, &mut self.refused),
+            Says::Works | Says::MayFail => {}
+        }
+        *peers
+    }
+}
+
 impl<'a> Known<'a> {
     fn of(rows: impl IntoIterator<Item = &'a Row>, pages: &'a BTreeMap<String, Page>, now_ms: i64) -> Self {
-        let mut all: BTreeMap<&str, Vec<(i64, Peers)>> = BTreeMap::new();
-        let mut heard: BTreeMap<&str, Peers> = BTreeMap::new();
+        let mut all: BTreeMap<&str, Vec<(i64, &str, Says)>> = BTreeMap::new();
+        let mut heard: BTreeMap<&str, Counted<'a>> = BTreeMap::new();
         for row in rows {
             let is_silent = row.sent.silent.is_some();
             if is_silent || row.sent.is_normal {
-                let peers = heard.entry(&row.provider).or_default();
-                peers.known += 1;
-                peers.failing += u32::from(is_silent);
+                let says = if is_silent { Says::Fails } else { Says::Works };
+                heard.entry(&row.provider).or_default().add(&row.business, says);
             }
-            let Some(checked_ms) = row.checked_ms else { continue };
-            let is_refused = row.trouble.is_some_and(blame::is_of_the_account);
-            let (failing, refused) = match (row.verdict, is_refused) {
-                (Verdict::Unknown | Verdict::Paused, _) => continue,
-                // Its calls go well.
-                (Verdict::Degraded, _) if row.trouble == Some(Trouble::Silent) => (0, 0),
-                (Verdict::Up, _) => (0, 0),
-                (Verdict::Degraded | Verdict::Down, false) => (1, 0),
-                (Verdict::Degraded | Verdict::Down, true) => (0, 1),
-            };
-            all.entry(&row.provider).or_default().push((checked_ms, Peers { known: 1, failing, refused }));
+            if let (Some(checked_ms), Some(says)) = (row.checked_ms, Says::of(row)) {
+                all.entry(&row.provider).or_default().push((checked_ms, &row.business, says));
+            }
         }
         // The latest first, each with the sum of those that are as late.
-        for known in all.values_mut() {
-            known.sort_by_key(|(checked_ms, _)| std::cmp::Reverse(*checked_ms));
-            let mut sum = Peers::default();
-            for (_, peers) in known {
-                sum.known += peers.known;
-                sum.failing += peers.failing;
-                sum.refused += peers.refused;
-                *peers = sum;
-            }
-        }
-        Self { checked: all, heard, pages, now_ms }
+        let summed = |mut known: Vec<(i64, &'a str, Says)>| -> Vec<(i64, Peers)> {
+            known.sort_by_key(|(checked_ms, ..)| std::cmp::Reverse(*checked_ms));
+            let mut counted = Counted::default();
+            let add = |(checked_ms, business, says)| (checked_ms, counted.add(business, says));
+            known.into_iter().map(add).collect()
+        };
+        let checked = all.into_iter().map(|(provider, known)| (provider, summed(known))).collect();
+        let heard = heard.into_iter().map(|(provider, counted)| (provider, counted.peers)).collect();
+        Self { checked, heard, pages, now_ms }
     }
 
     /// How those of a provider do that were checked since then.
