@@ -37,6 +37,8 @@ impl Blame {
 pub enum Reason {
     /// Nothing outside can be reached from here, whoever's it is.
     NothingIsReached,
+    /// It is we who do not check it.
+    NotChecked,
     /// Connections of most providers do not work at once.
     MostProvidersFail,
     /// The provider says so itself.
@@ -66,6 +68,7 @@ impl Reason {
     pub fn explanation(self) -> &'static str {
         match self {
             Self::NothingIsReached => "Nothing outside can be reached from here, whoever's it is.",
+            Self::NotChecked => "It is checked from here, and was not.",
             Self::MostProvidersFail => "Connections of most providers do not work at once.",
             Self::StatusPage => "The provider's own status page tells of an incident.",
             Self::MostOfProviderFail => {
@@ -109,7 +112,8 @@ pub fn is_of_the_account(trouble: Trouble) -> bool {
         | Trouble::Refused
         | Trouble::OurNetwork
         | Trouble::Unprocessed
-        | Trouble::Silent => false,
+        | Trouble::Silent
+        | Trouble::NotChecked => false,
     }
 }
 
@@ -216,6 +220,9 @@ fn by_what_is_known(evidence: &Evidence<'_>) -> (Blame, Reason) {
     if trouble == Trouble::OurNetwork {
         return (Blame::Us, Reason::NothingIsReached);
     }
+    if trouble == Trouble::NotChecked {
+        return (Blame::Us, Reason::NotChecked);
+    }
     if evidence.is_application_refused && trouble == Trouble::TokenRefused {
         return (Blame::Us, Reason::ApplicationRefused);
     }
@@ -308,6 +315,7 @@ mod tests {
         let found = Evidence { others: &one, ..evidence(Trouble::Unreachable, peers(40, 40)) };
         assert_eq!(told(&found), "provider", "two of two may fail by chance");
         assert_eq!(told(&evidence(Trouble::OurNetwork, peers(40, 0))), "us");
+        assert_eq!(told(&evidence(Trouble::NotChecked, peers(40, 0))), "us");
     }
 
     #[test]

@@ -187,6 +187,12 @@ impl Health {
         self.verdict
     }
 
+    /// Whether nobody knows how it does because it was due long ago and was not checked: what was found before says nothing of
+    /// now.
+    pub fn is_overdue(&self, due_ms: i64, now_ms: i64, interval: Duration) -> bool {
+        self.as_of(now_ms, interval) == Verdict::Unknown && now_ms - due_ms > millis(interval)
+    }
+
     /// Takes in one more check. One that is not newer than the last was taken in already.
     pub fn take(&mut self, check: Check) -> Option<Turn> {
         if let Some(last) = self.checks.last().filter(|last| last.at_ms >= check.at_ms) {
@@ -389,6 +395,15 @@ mod tests {
         assert_eq!(health.as_of(16 * MINUTE_MS, interval), Verdict::Up);
         assert_eq!(health.as_of(16 * MINUTE_MS + 1, interval), Verdict::Unknown);
         assert_eq!(Health::default().as_of(0, interval), Verdict::Unknown);
+    }
+
+    #[test]
+    fn what_was_due_an_interval_ago_and_of_which_nothing_is_known_is_overdue() {
+        let (health, interval) = (after("ff"), Duration::from_mins(5));
+        assert!(!health.is_overdue(6 * MINUTE_MS, 16 * MINUTE_MS, interval), "it is down");
+        assert!(health.is_overdue(6 * MINUTE_MS, 17 * MINUTE_MS, interval));
+        assert!(!health.is_overdue(60 * MINUTE_MS, 17 * MINUTE_MS, interval), "it is not due before that");
+        assert!(Health::default().is_overdue(0, 6 * MINUTE_MS, interval));
     }
 
     #[test]

@@ -44,11 +44,13 @@ pub enum Trouble {
     Unprocessed,
     /// Its webhooks do not come, at a time at which they always did.
     Silent,
+    /// It was to be checked long ago, and was not.
+    NotChecked,
 }
 
 impl Trouble {
     /// Every one.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Slow,
         Self::RateLimited,
         Self::TimedOut,
@@ -67,6 +69,7 @@ impl Trouble {
         Self::OurNetwork,
         Self::Unprocessed,
         Self::Silent,
+        Self::NotChecked,
     ];
 
     /// The name used in the API.
@@ -90,6 +93,7 @@ impl Trouble {
             Self::OurNetwork => "our_network",
             Self::Unprocessed => "unprocessed",
             Self::Silent => "silent",
+            Self::NotChecked => "not_checked",
         }
     }
 
@@ -114,6 +118,7 @@ impl Trouble {
             Self::OurNetwork => "Nothing at all can be reached from here.",
             Self::Unprocessed => "What it takes is not processed in time.",
             Self::Silent => "No webhook comes, at a time of the week at which they always did.",
+            Self::NotChecked => "It was to be checked long ago and was not: how it does now nobody knows.",
         }
     }
 
@@ -145,6 +150,7 @@ impl Trouble {
             Self::Silent => {
                 "Look whether the webhook subscription is still there, and whether the place is closed: then say so in its opening hours."
             }
+            Self::NotChecked => "See whether the scheduler and the checks are at work, and read their logs.",
         }
     }
 
@@ -154,7 +160,7 @@ impl Trouble {
             Self::Slow | Self::RateLimited | Self::CertificateEndsSoon | Self::Unprocessed | Self::Silent => {
                 Finding::Poor
             }
-            Self::Misconfigured | Self::OurNetwork => Finding::Inconclusive,
+            Self::Misconfigured | Self::OurNetwork | Self::NotChecked => Finding::Inconclusive,
             Self::TimedOut
             | Self::NoAddress
             | Self::Unreachable

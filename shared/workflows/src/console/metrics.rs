@@ -14,6 +14,7 @@ use tillwatch_domain::figures::{
 };
 use tillwatch_domain::health::{Trouble, Verdict};
 use tillwatch_domain::objective::{Objective, Window};
+use tillwatch_domain::score::Reason;
 use tillwatch_domain::token::Standing as TokenState;
 use tillwatch_platform::table::Period;
 
@@ -178,6 +179,14 @@ fn auth(row: &Row) -> i64 {
     let is_lost = row.sent.token.is_some_and(TokenState::needs_a_person);
     match (row.verdict, row.trouble) {
         _ if is_lost => 0,
+        // Its calls go well, unless nobody knows.
+        (_, Some(Trouble::Silent)) => {
+            if row.reasons.contains(&Reason::Unknown) {
+                -ONE
+            } else {
+                ONE
+            }
+        }
         (_, Some(Trouble::TokenRefused)) => 0,
         (Verdict::Up, _) | (_, Some(Trouble::Slow | Trouble::RateLimited | Trouble::ScopeMissing)) => ONE,
         _ => -ONE,
@@ -536,6 +545,20 @@ mod tests {
         assert_eq!(line(&[], 7), "m 0.007\n");
         assert_eq!(line(&[], 0), "m 0\n");
         assert_eq!((millionths(995_000), millionths(-1_250_000)), ("0.995000".into(), "-1.250000".into()));
+    }
+
+    #[test]
+    fn credentials_are_told_as_they_are_known_now() {
+        let row = |trouble, reasons: &[Reason]| Row {
+            verdict: Verdict::Degraded,
+            trouble: Some(trouble),
+            reasons: reasons.to_vec(),
+            ..Row::example("c")
+        };
+        assert_eq!(auth(&row(Trouble::TokenRefused, &[])), 0);
+        assert_eq!(auth(&row(Trouble::NotChecked, &[Reason::Unknown])), -ONE);
+        assert_eq!(auth(&row(Trouble::Silent, &[Reason::Silent])), ONE, "its calls go well");
+        assert_eq!(auth(&row(Trouble::Silent, &[Reason::Unknown, Reason::Silent])), -ONE);
     }
 
     #[test]

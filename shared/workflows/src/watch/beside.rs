@@ -72,7 +72,8 @@ pub(super) struct All {
     pub(super) connections: Vec<Kept<Doing>>,
     /// By provider, as the next.
     pub(super) pages: BTreeMap<String, Page>,
-    pub(super) endpoints: BTreeMap<String, Endpoint>,
+    /// And when each is due, Unix milliseconds.
+    pub(super) endpoints: BTreeMap<String, (Endpoint, i64)>,
 }
 
 enum Document {
@@ -105,7 +106,7 @@ impl Roster {
                     all.pages.insert(provider, page);
                 }
                 Document::Endpoint(endpoint) => {
-                    all.endpoints.insert(provider, *endpoint);
+                    all.endpoints.insert(provider, (*endpoint, due_ms));
                 }
             }
         }

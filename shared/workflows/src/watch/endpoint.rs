@@ -45,8 +45,11 @@ impl Endpoint {
         self.health.as_of(now_ms, every)
     }
 
-    /// What is wrong, if anything is.
-    pub fn trouble(&self, now_ms: i64, every: Duration) -> Option<Trouble> {
+    /// What is wrong, if anything is, of what is due then.
+    pub fn trouble(&self, due_ms: i64, now_ms: i64, every: Duration) -> Option<Trouble> {
+        if self.health.is_overdue(due_ms, now_ms, every) {
+            return Some(Trouble::NotChecked);
+        }
         self.health.trouble().filter(|_| self.verdict(now_ms, every) != Verdict::Up)
     }
 }
@@ -68,7 +71,9 @@ pub fn remedy(trouble: Trouble) -> &'static str {
         Trouble::Misconfigured | Trouble::AddressNotPublic => {
             "Set TILLWATCH_PUBLIC_URL to the `https` address at which providers reach this."
         }
-        Trouble::OurNetwork | Trouble::Unprocessed | Trouble::Silent => trouble.remedy(),
+        Trouble::OurNetwork | Trouble::Unprocessed | Trouble::Silent | Trouble::NotChecked => {
+            trouble.remedy()
+        }
         Trouble::Unreadable
         | Trouble::TokenRefused
         | Trouble::ScopeMissing

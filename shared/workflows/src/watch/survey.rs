@@ -190,7 +190,9 @@ impl Survey {
             (row.blame, row.incident) = blamed;
         }
         rows.sort_by(|one, other| one.place().cmp(&other.place()));
-        let endpoint = |(provider, endpoint)| (provider, EndpointRow::of(endpoint, every(None), now_ms));
+        let endpoint = |(provider, (endpoint, due_ms))| {
+            (provider, EndpointRow::of(endpoint, due_ms, every(None), now_ms))
+        };
         let endpoints = endpoints.into_iter().map(endpoint).collect();
         Self { at_ms: now_ms, rows, pages, endpoints }
     }
@@ -343,17 +345,18 @@ impl<'a> Known<'a> {
 }
 
 impl EndpointRow {
-    fn of(endpoint: Endpoint, every: Duration, now_ms: i64) -> Self {
+    fn of(endpoint: Endpoint, due_ms: i64, every: Duration, now_ms: i64) -> Self {
         let verdict = endpoint.verdict(now_ms, every);
-        let trouble = endpoint.trouble(now_ms, every);
+        let trouble = endpoint.trouble(due_ms, now_ms, every);
+        let is_overdue = trouble == Some(Trouble::NotChecked);
         let last = endpoint.health.checks().last();
         Self {
             verdict,
-            since_ms: endpoint.health.since_ms(),
+            since_ms: if is_overdue { Some(due_ms) } else { endpoint.health.since_ms() },
             checked_ms: last.map(|check| check.at_ms),
             took_ms: last.map(|check| check.took_ms),
             trouble,
-            advice: endpoint.advice.filter(|_| trouble.is_some()),
+            advice: endpoint.advice.filter(|_| trouble.is_some() && !is_overdue),
             certificate_ends_ms: endpoint.certificate_ends_ms,
             synthetic: endpoint.synthetic.done,
             url: endpoint.url,
@@ -411,7 +414,9 @@ fn row(kept: &Kept<Doing>, every: Duration, mut sent: Sent, now_ms: i64) -> Row 
     let verdict = if silent.is_some() { Verdict::Degraded } else { found };
     let checks = document.health.checks();
     let last = checks.last();
-    let is_told = silent.is_none() && !matches!(verdict, Verdict::Up | Verdict::Paused);
+    // What was wrong when it was checked for the last time is not told as if it were so now.
+    let is_overdue = found == Verdict::Unknown && document.health.is_overdue(kept.due_ms, now_ms, every);
+    let is_told = silent.is_none() && !is_overdue && !matches!(verdict, Verdict::Up | Verdict::Paused);
     let told = |text: &Option<String>| text.clone().filter(|_| is_told);
     let failed = checks.iter().filter(|check| check.finding == Finding::Failed).count();
     let told_ms = document.token.and_then(|token| token.expires_ms);
@@ -436,6 +441,7 @@ fn row(kept: &Kept<Doing>, every: Duration, mut sent: Sent, now_ms: i64) -> Row 
         verdict,
         since_ms: match silent {
             Some(Silent { since_ms, .. }) => Some(since_ms),
+            None if is_overdue => Some(kept.due_ms),
             None => document.health.since_ms().filter(|_| verdict != Verdict::Paused),
         },
         checked_ms: last.map(|check| check.at_ms),
@@ -445,6 +451,7 @@ fn row(kept: &Kept<Doing>, every: Duration, mut sent: Sent, now_ms: i64) -> Row 
         failed: u32::try_from(failed).unwrap_or(0),
         trouble: match silent {
             Some(_) => Some(Trouble::Silent),
+            None if is_overdue => Some(Trouble::NotChecked),
             None => document.health.trouble().filter(|_| is_told),
         },
         code: told(&document.code),
@@ -519,5 +526,84 @@ impl Roster {
             }
         };
         Ok(Survey::of(all, every, &standing, self.clock.now().as_millisecond()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tillwatch_domain::health::{Check, Health};
+
+    use super::*;
+
+    const EVERY: Duration = Duration::from_mins(5);
+    const MINUTE_MS: i64 = 60_000;
+
+    /// One that was checked at these minutes, and found so, and is due five minutes after the last.
+    fn checked(id: &str, checks: &[(i64, Option<Trouble>)]) -> Kept<Doing> {
+        let mut health = Health::default();
+        for (minute, trouble) in checks {
+            health.take(Check::found(minute * MINUTE_MS, *trouble, 90));
+        }
+        let due_ms = checks.last().map_or(0, |(minute, _)| (minute + 5) * MINUTE_MS);
+        let document = Doing { business: id.to_owned(), health, ..Doing::default() };
+        Kept { id: id.to_owned(), provider: "square".to_owned(), document, due_ms, revision: 1 }
+    }
+
+    fn surveyed(connections: Vec<Kept<Doing>>, minute: i64) -> Survey {
+        let all = All { connections, ..All::default() };
+        Survey::of(all, |_| EVERY, &Standing::default(), minute * MINUTE_MS)
+    }
+
+    fn row_of(survey: &Survey, id: &str) -> Row {
+        survey.rows.iter().find(|row| row.id == id).cloned().unwrap()
+    }
+
+    #[test]
+    fn who_has_failed_once_does_not_count_among_those_that_work() {
+        let broken = Some(Trouble::ProviderError);
+        let mut all: Vec<_> =
+            ["b", "c", "d", "e"].map(|id| checked(id, &[(0, None), (5, broken)])).into_iter().collect();
+        all.push(checked("a", &[(0, None), (4, broken), (5, broken)]));
+        let first = row_of(&surveyed(all.clone(), 5), "a");
+        let whose = first.blame.map(|blame| blame.0);
+        assert_eq!((first.verdict, whose), (Verdict::Down, Some(Blame::Unknown)));
+        let works = ["f", "g", "h", "i", "k", "l"].map(|id| checked(id, &[(0, None), (5, None)]));
+        all.extend(works);
+        assert_eq!(row_of(&surveyed(all, 5), "a").blame.map(|blame| blame.0), Some(Blame::Tenant));
+    }
+
+    #[test]
+    fn when_checks_stop_old_trouble_is_not_told_as_if_it_were_so_now() {
+        let refused = Some(Trouble::TokenRefused);
+        let mut down = checked("a", &[(0, refused), (1, refused)]);
+        down.document.code = Some("ACCESS_TOKEN_REVOKED".to_owned());
+        let told = |minute: i64| row_of(&surveyed(vec![down.clone()], minute), "a");
+        let (now, later) = (told(10), told(17));
+        assert_eq!((now.verdict, now.trouble), (Verdict::Down, refused));
+        assert_eq!((later.verdict, later.trouble), (Verdict::Unknown, Some(Trouble::NotChecked)));
+        assert_eq!(later.blame, Some((Blame::Us, blame::Reason::NotChecked)));
+        assert_eq!((later.code, later.since_ms), (None, Some(6 * MINUTE_MS)));
+    }
+
+    #[test]
+    fn what_can_not_be_checked_is_not_taken_for_what_is_not() {
+        let mut unset = checked("a", &[(0, Some(Trouble::Misconfigured))]);
+        unset.due_ms = 60 * MINUTE_MS;
+        let row = row_of(&surveyed(vec![unset], 50), "a");
+        assert_eq!((row.verdict, row.trouble), (Verdict::Unknown, Some(Trouble::Misconfigured)));
+    }
+
+    #[test]
+    fn of_an_address_of_ours_too() {
+        let mut health = Health::default();
+        health.take(Check::found(0, Some(Trouble::Certificate), 90));
+        health.take(Check::found(MINUTE_MS, Some(Trouble::Certificate), 90));
+        let advice = Some("It ended.".to_owned());
+        let endpoint = Endpoint { health, advice, ..Endpoint::default() };
+        let told = |minute: i64| EndpointRow::of(endpoint.clone(), 6 * MINUTE_MS, EVERY, minute * MINUTE_MS);
+        assert_eq!((told(10).verdict, told(10).trouble), (Verdict::Down, Some(Trouble::Certificate)));
+        let later = told(17);
+        assert_eq!((later.verdict, later.trouble), (Verdict::Unknown, Some(Trouble::NotChecked)));
+        assert_eq!((later.advice, later.since_ms), (None, Some(6 * MINUTE_MS)));
     }
 }
