@@ -40,8 +40,8 @@ pub async fn handle(watch: &Arc<Watch>, event: SqsEvent) -> SqsBatchResponse {
         let id = message.message_id.unwrap_or_default();
         let text = message.body.unwrap_or_default();
         batch.begin_job(&id, &text, "checks", |connection, job| {
-            let (watch, why) = (Arc::clone(watch), job.why);
-            async move { watch.check(&connection, why).await }
+            let (watch, why, asked_ms) = (Arc::clone(watch), job.why, job.asked_ms);
+            async move { watch.check(&connection, why, asked_ms).await }
         });
     }
     watch.roster.agenda.watched.beats().beat(Part::Checks, watch.roster.clock.now()).await;

@@ -2,6 +2,7 @@
 //!
 //! A check is one probe. What it found counts only with others: two failures of the last three conclusive ones make a
 //! connection `down`, two successes in a row end that, so that neither one lost packet nor one lucky answer says anything.
+//! Failures that come within seconds of each other are one: they may be of the same blip.
 //! What could not find anything out (our network was gone, a setting is missing) counts for nothing, and who has found
 //! nothing out for long enough knows nothing: `unknown` is not `down`.
 
@@ -125,6 +126,8 @@ const REMEMBERED: usize = 10;
 /// So many failures of the last [`OF`] conclusive checks make it down.
 const FAILURES: usize = 2;
 const OF: usize = 3;
+/// Failures closer together than this count as one. Shorter than what any check is followed by another after.
+pub const APART: Duration = Duration::from_secs(20);
 /// So many in a row that did not fail end that.
 const IN_A_ROW: usize = 2;
 /// So many poor ones of the last [`POOR_OF`] conclusive checks make it degraded.
@@ -202,6 +205,13 @@ impl Health {
             // The clock was put back: what was found by the other one can't be put in order with this.
             self.checks.clear();
         }
+        // Of a run of failures within seconds the first and the last are remembered: it must not push out all others.
+        if let [.., first, second] = self.checks.as_slice()
+            && [first, second, &check].iter().all(|check| check.finding == Finding::Failed)
+            && second.at_ms - first.at_ms < millis(APART)
+        {
+            self.checks.pop();
+        }
         self.checks.push(check);
         if self.checks.len() > REMEMBERED {
             self.checks.remove(0);
@@ -236,13 +246,27 @@ impl Health {
         self.checks.iter().filter(|check| check.finding != Finding::Inconclusive)
     }
 
+    /// The conclusive ones that count: of failures close together the first.
+    fn counted(&self) -> Vec<&Check> {
+        let mut failed_ms = None;
+        let counts = |check: &&Check| {
+            let is_failed = check.finding == Finding::Failed;
+            let counts = !is_failed || failed_ms.is_none_or(|at_ms| check.at_ms - at_ms >= millis(APART));
+            if is_failed && counts {
+                failed_ms = Some(check.at_ms);
+            }
+            counts
+        };
+        self.conclusive().filter(counts).collect()
+    }
+
     /// What follows from the checks, and the time of the first of those from which it follows.
     fn concluded(&self) -> (Verdict, i64) {
-        let all: Vec<&Check> = self.conclusive().collect();
+        let all = self.counted();
         let Some(last) = all.last() else {
             return (Verdict::Unknown, self.checks.first().map_or(0, |check| check.at_ms));
         };
-        if let Some(first) = self.gave_up(&all) {
+        if let Some(first) = self.gave_up() {
             return (Verdict::Unknown, first);
         }
         if self.checks.last().is_some_and(|check| check.finding == Finding::Inconclusive) {
@@ -294,8 +318,8 @@ impl Health {
     }
 
     /// When it began that nothing is found out any more: the last three checks have not.
-    fn gave_up(&self, conclusive: &[&Check]) -> Option<i64> {
-        let last = conclusive.last()?.at_ms;
+    fn gave_up(&self) -> Option<i64> {
+        let last = self.conclusive().next_back()?.at_ms;
         let since = self.checks.iter().filter(|check| check.at_ms > last);
         let (count, first) = (since.clone().count(), since.map(|check| check.at_ms).next());
         first.filter(|_| count >= usize::try_from(STALE).unwrap_or(usize::MAX))
@@ -430,11 +454,45 @@ mod tests {
         assert_eq!(health.checks().len(), 2);
     }
 
+    /// The verdict after checks at these seconds.
+    fn at_seconds(checks: &[(i64, char)]) -> Verdict {
+        let mut health = Health::default();
+        for (second, letter) in checks {
+            let (at_ms, finding) = (second * 1_000, finding(*letter));
+            health.take(Check { at_ms, finding, trouble: None, took_ms: 1 });
+        }
+        health.verdict()
+    }
+
+    #[test]
+    fn failures_within_seconds_are_one_and_do_not_push_out_others() {
+        use Verdict::{Down, Unknown, Up};
+        for (checks, wanted) in [
+            (vec![(0, 'g'), (60, 'f'), (61, 'f'), (79, 'f')], Up),
+            (vec![(0, 'g'), (60, 'f'), (61, 'f'), (80, 'f')], Down),
+            (vec![(0, 'g'), (60, 'f'), (62, 'g'), (64, 'f')], Up),
+            (vec![(0, 'g'), (60, 'f'), (61, 'f'), (90, 'g')], Up),
+            (vec![(0, 'f'), (1, 'f'), (2, 'i'), (3, 'i')], Unknown),
+        ] {
+            assert_eq!(at_seconds(&checks), wanted, "{checks:?}");
+        }
+        // Somebody asks each second.
+        let pressed: Vec<_> = std::iter::once((0, 'g')).chain((60..81).map(|second| (second, 'f'))).collect();
+        assert_eq!(at_seconds(&pressed), Down);
+        assert_eq!(at_seconds(&pressed[..20]), Up);
+        // Every ten seconds, which is as often as there are checks.
+        assert_eq!(at_seconds(&[(0, 'g'), (10, 'f'), (20, 'f'), (30, 'f')]), Down);
+    }
+
     #[test]
     fn a_health_with_all_that_it_remembers_fits_one_write_unit_of_the_table() {
         let mut health = Health::default();
         for number in 0..20 {
-            health.take(Check::found(1_795_474_980_000 + number, Some(Trouble::AddressNotPublic), 30_000));
+            health.take(Check::found(
+                1_795_474_980_000 + number * MINUTE_MS,
+                Some(Trouble::AddressNotPublic),
+                30_000,
+            ));
         }
         let size = serde_json::to_string(&health).unwrap().len();
         assert!(size < 800, "{size}");

@@ -418,7 +418,7 @@ impl Console {
 
     /// Checks one at once.
     async fn check_one(&self, connection: &Connection) -> Result<ApiAnswer, Problem> {
-        match self.watch.check(&connection.id, Why::ByHand).await? {
+        match self.watch.check(&connection.id, Why::ByHand, None).await? {
             Checked::Made(..) => {
                 self.watch.roster.surveys.forget().await;
                 Ok(json(200, &self.doing(connection).await?))

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tillwatch_domain::blame::is_of_the_account;
 use tillwatch_domain::certificate::Validity;
-use tillwatch_domain::health::{Check, Finding, Trouble, Turn, Verdict};
+use tillwatch_domain::health::{APART, Check, Finding, Trouble, Turn, Verdict};
 use tillwatch_domain::{Connection, State, span};
 use tillwatch_platform::connections::Kind;
 use tillwatch_platform::metrics::Metric;
@@ -51,19 +51,26 @@ pub(super) const UNCHECKED: Duration = Duration::from_hours(1);
 const LOGGED: Duration = Duration::from_hours(14 * 24);
 
 impl Watch {
-    /// Checks one that is watched: a connection, or what stands beside them.
-    pub async fn check(&self, id: &str, why: Why) -> Result<Checked, WatchError> {
+    /// Checks one that is watched: a connection, or what stands beside them. Whoever asked for it then, Unix milliseconds, is
+    /// answered by a check that was begun since.
+    pub async fn check(&self, id: &str, why: Why, asked_ms: Option<i64>) -> Result<Checked, WatchError> {
         match Subject::of(id) {
-            Subject::Connection => self.check_connection(id, why).await,
+            Subject::Connection => self.check_connection(id, why, asked_ms).await,
             Subject::Page(provider) => self.read_page(provider, id, why).await,
             Subject::Endpoint(provider) => self.ask_endpoint(provider, id, why).await,
         }
     }
 
-    async fn check_connection(&self, id: &str, why: Why) -> Result<Checked, WatchError> {
+    async fn check_connection(
+        &self,
+        id: &str,
+        why: Why,
+        asked_ms: Option<i64>,
+    ) -> Result<Checked, WatchError> {
         let now = self.roster.clock.now();
         let kept = self.roster.agenda.watched.get::<Doing>(id).await?;
-        if why.is_too_soon(kept.as_ref(), now) {
+        let checked_ms = kept.as_ref().and_then(|kept| kept.document.checked_ms());
+        if why.is_too_soon(kept.as_ref(), now) || is_answered(asked_ms, checked_ms, now) {
             return Ok(Checked::NotDue);
         }
         let connection = self.roster.connections.document::<Connection>(Kind::Connection, id).await?;
@@ -195,7 +202,7 @@ impl Watch {
 
 impl Watch {
     /// Has a few others of the provider's connections checked: they tell whether it is the provider or this one alone. At
-    /// most once in a while, for when a provider is down all of its connections fail.
+    /// most once in a while, for when a provider is down all of its connections fail; and not those that were a moment ago.
     async fn ask_peers(&self, provider: &str, but: &str) -> Result<(), WatchError> {
         let now_ms = self.roster.clock.now().as_millisecond();
         let mut asked = self.asked_peers.lock().await;
@@ -209,7 +216,15 @@ impl Watch {
         let (first, _) = connections.ids(Kind::Connection, provider, "", PEERS).await?;
         ids.extend(first.into_iter().filter(|id| id.as_str() < but));
         ids.truncate(usize::try_from(PEERS).unwrap_or(0));
-        Ok(self.roster.agenda.send(provider, &ids).await?)
+        let mut to_ask = Vec::new();
+        for id in ids {
+            let kept = self.roster.agenda.watched.get::<Doing>(&id).await?;
+            let checked_ms = kept.and_then(|kept| kept.document.checked_ms());
+            if checked_ms.is_none_or(|at_ms| now_ms - at_ms >= span::millis(APART)) {
+                to_ask.push(id);
+            }
+        }
+        Ok(self.roster.agenda.send(provider, &to_ask).await?)
     }
 }
 
@@ -242,6 +257,13 @@ impl Caller for Heard<'_> {
         }
         answer
     }
+}
+
+/// Whether who asked for it then was answered by the last check: a job may come twice.
+fn is_answered(asked_ms: Option<i64>, checked_ms: Option<i64>, now: Timestamp) -> bool {
+    // One that is yet to come was made by another clock.
+    let is_past = |at_ms: &i64| *at_ms <= now.as_millisecond();
+    asked_ms.zip(checked_ms.filter(is_past)).is_some_and(|(asked_ms, checked_ms)| checked_ms > asked_ms)
 }
 
 /// Whether all that a check asks is far.
@@ -293,6 +315,15 @@ mod tests {
             let next = regular(&id, Timestamp::from_millisecond(due_ms).unwrap(), every);
             assert_eq!(next - due_ms, 300_000);
         }
+    }
+
+    #[test]
+    fn who_asked_before_the_last_check_was_begun_is_answered() {
+        let now = Timestamp::from_millisecond(1_000).unwrap();
+        assert!(is_answered(Some(500), Some(501), now));
+        assert!(!is_answered(Some(500), Some(499), now), "what it was asked with may have changed");
+        assert!(!is_answered(Some(500), Some(1_001), now), "the clock was put back");
+        assert!(!is_answered(None, Some(501), now) && !is_answered(Some(500), None, now));
     }
 
     #[test]

@@ -94,6 +94,11 @@ impl Doing {
         self.state = connection.state;
     }
 
+    /// When it was checked last, Unix milliseconds.
+    pub fn checked_ms(&self) -> Option<i64> {
+        self.health.checks().last().map(|check| check.at_ms)
+    }
+
     /// Takes in a check.
     pub fn take(&mut self, probed: &Probed) -> Option<Turn> {
         let turn = self.health.take(probed.check);

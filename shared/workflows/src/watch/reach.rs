@@ -12,8 +12,9 @@ use tokio::sync::Mutex;
 pub const REFERENCES: [&str; 3] =
     ["https://connect.squareup.com/", "https://api.stripe.com/", "https://graph.facebook.com/"];
 
-/// What was heard from somebody so long ago says that there is a network.
-const FRESH: Duration = Duration::from_secs(30);
+/// What was heard from somebody so long ago says that there is a network. Short: of two failures that count, which are
+/// [`tillwatch_domain::health::APART`], one at least begins when what was heard before the network was gone is older.
+const FRESH: Duration = Duration::from_secs(10);
 
 /// Remembers whether anybody was heard of late, and asks around when nobody was.
 pub struct Reach {
