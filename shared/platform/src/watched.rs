@@ -31,6 +31,9 @@ const SHARDS: u32 = 16;
 /// How many documents are listed at once: what is busy with other things must answer in time.
 const PAGE: i32 = 500;
 
+/// What reading one is called where it fails.
+const READ: &str = "read how a connection does";
+
 /// Due at no time: it is listed, and nothing falls due.
 pub const NEVER_MS: i64 = 9_999_999_999_999;
 
@@ -133,11 +136,22 @@ impl Watched {
 
     /// How one does, as it is now.
     pub async fn get<T: DeserializeOwned>(&self, id: &str) -> Result<Option<Kept<T>>, TableError> {
-        let action = "read how a connection does";
+        self.item(id).await?.map(|item| kept(READ, &item)).transpose()
+    }
+
+    /// The same of what is looked at again and written over: a document that can't be read, as another version may have left
+    /// it, is as new.
+    pub async fn get_or_new<T: Default + DeserializeOwned>(
+        &self,
+        id: &str,
+    ) -> Result<Option<Kept<T>>, TableError> {
+        self.item(id).await?.map(|item| kept_or_new(READ, &item)).transpose()
+    }
+
+    async fn item(&self, id: &str) -> Result<Option<Item>, TableError> {
         let get = self.client.get_item().table_name(&self.connections).consistent_read(true);
         let get = get.key("pk", text(self.key(id))).key("sk", text("D"));
-        let item = get.send().await.map_err(TableError::new(action))?.item;
-        item.map(|item| kept(action, &item)).transpose()
+        Ok(get.send().await.map_err(TableError::new(READ))?.item)
     }
 
     /// Writes how one does over the revision that was read, or, if there was none, only if there still is none.
@@ -191,13 +205,14 @@ impl Watched {
         self.listed(action, None).await?.iter().map(|item| kept(action, item)).collect()
     }
 
-    /// The same of documents of several kinds: `read` is given an id and its document, and says what is wanted of it.
+    /// The same of documents of several kinds: `read` is given an id and its document, and says what is wanted of it. What it
+    /// can't read is left out: one document must not keep all others from being told of.
     pub async fn all_by<T>(
         &self,
         read: impl Fn(&str, &str) -> serde_json::Result<T>,
     ) -> Result<Vec<Kept<T>>, TableError> {
         let action = "list how all do that is watched";
-        self.listed(action, None).await?.iter().map(|item| kept_by(action, item, &read)).collect()
+        readable(action, &self.listed(action, None).await?, read)
     }
 
     /// The items of all shards; with a span, of what is due in it no more than that.
@@ -311,6 +326,41 @@ fn kept<T: DeserializeOwned>(action: &'static str, item: &Item) -> Result<Kept<T
     kept_by(action, item, |_, json| serde_json::from_str(json))
 }
 
+fn kept_or_new<T: Default + DeserializeOwned>(
+    action: &'static str,
+    item: &Item,
+) -> Result<Kept<T>, TableError> {
+    kept_by(action, item, |id, json| {
+        Ok(serde_json::from_str(json).unwrap_or_else(|_| {
+            tracing::error!(id, "what is kept of how it does can't be read: it is taken as new");
+            T::default()
+        }))
+    })
+}
+
+fn readable<T>(
+    action: &'static str,
+    items: &[Item],
+    read: impl Fn(&str, &str) -> serde_json::Result<T>,
+) -> Result<Vec<Kept<T>>, TableError> {
+    let mut all = Vec::new();
+    for item in items {
+        let read = |id: &str, json: &str| {
+            let document = read(id, json);
+            if document.is_err() {
+                tracing::error!(
+                    id,
+                    "what is kept of how it does can't be read: it is left out until it is checked"
+                );
+            }
+            Ok(document.ok())
+        };
+        let Kept { id, provider, document, due_ms, revision } = kept_by(action, item, read)?;
+        all.extend(document.map(|document| Kept { id, provider, document, due_ms, revision }));
+    }
+    Ok(all)
+}
+
 fn kept_by<T>(
     action: &'static str,
     item: &Item,
@@ -346,6 +396,23 @@ mod tests {
         assert_eq!(shards.len(), 16);
         assert!(shards.values().all(|count| (800..1_200).contains(count)), "{shards:?}");
         assert!(tenths.values().all(|count| (1_300..1_900).contains(count)), "{tenths:?}");
+    }
+
+    #[test]
+    fn a_document_of_another_version_stops_nobody_and_is_looked_at_again() {
+        let item = |id: &str, json: &str| {
+            let keys = [("g1s", format!("{}#{id}", padded(7))), ("pv", "square".to_owned())];
+            let keys = keys.into_iter().chain([("d", json.to_owned())]);
+            let mut item: Item = keys.map(|(name, value)| (name.to_owned(), text(value))).collect();
+            item.insert("rv".to_owned(), number(3));
+            item
+        };
+        let items = [item("old", "[1]"), item("new", r#"{"trouble":"of_tomorrow"}"#)];
+        let read = |_: &str, json: &str| serde_json::from_str::<Vec<u8>>(json);
+        let ids: Vec<_> = readable("a test", &items, read).unwrap().into_iter().map(|kept| kept.id).collect();
+        assert_eq!(ids, ["old"]);
+        let kept: Kept<Vec<u8>> = kept_or_new("a test", &items[1]).unwrap();
+        assert_eq!((kept.id.as_str(), kept.document, kept.revision, kept.due_ms), ("new", vec![], 3, 7));
     }
 
     #[test]

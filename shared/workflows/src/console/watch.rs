@@ -386,7 +386,8 @@ impl Console {
             let detail = format!("Connections to {} are not checked.", connection.provider);
             return Err(Problem::not_found(detail));
         };
-        let kept = self.watch.roster.agenda.watched.get::<Doing>(id).await.map_err(WatchError::from)?;
+        let kept =
+            self.watch.roster.agenda.watched.get_or_new::<Doing>(id).await.map_err(WatchError::from)?;
         let Some(kept) = kept else {
             let detail = format!("`{}` has not been looked at yet: ask again in a moment.", clipped(id));
             return Err(Problem::not_found(detail));

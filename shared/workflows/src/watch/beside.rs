@@ -137,11 +137,11 @@ impl Roster {
         match subject {
             Subject::Connection => {}
             Subject::Page(provider) => {
-                let kept = self.agenda.watched.get::<Page>(&id).await?;
+                let kept = self.agenda.watched.get_or_new::<Page>(&id).await?;
                 self.agenda.change((&id, provider), kept, |_| due_ms).await?;
             }
             Subject::Endpoint(provider) => {
-                let kept = self.agenda.watched.get::<Endpoint>(&id).await?;
+                let kept = self.agenda.watched.get_or_new::<Endpoint>(&id).await?;
                 self.agenda.change((&id, provider), kept, |_| due_ms).await?;
             }
         }

@@ -68,7 +68,7 @@ impl Watch {
         asked_ms: Option<i64>,
     ) -> Result<Checked, WatchError> {
         let now = self.roster.clock.now();
-        let kept = self.roster.agenda.watched.get::<Doing>(id).await?;
+        let kept = self.roster.agenda.watched.get_or_new::<Doing>(id).await?;
         let checked_ms = kept.as_ref().and_then(|kept| kept.document.checked_ms());
         if why.is_too_soon(kept.as_ref(), now) || is_answered(asked_ms, checked_ms, now) {
             return Ok(Checked::NotDue);
@@ -218,7 +218,7 @@ impl Watch {
         ids.truncate(usize::try_from(PEERS).unwrap_or(0));
         let mut to_ask = Vec::new();
         for id in ids {
-            let kept = self.roster.agenda.watched.get::<Doing>(&id).await?;
+            let kept = self.roster.agenda.watched.get_or_new::<Doing>(&id).await?;
             let checked_ms = kept.and_then(|kept| kept.document.checked_ms());
             if checked_ms.is_none_or(|at_ms| now_ms - at_ms >= span::millis(APART)) {
                 to_ask.push(id);

@@ -139,7 +139,7 @@ impl Watch {
         why: Why,
     ) -> Result<Checked, WatchError> {
         let (roster, now) = (&self.roster, self.roster.clock.now());
-        let kept = roster.agenda.watched.get::<Endpoint>(id).await?;
+        let kept = roster.agenda.watched.get_or_new::<Endpoint>(id).await?;
         if why.is_too_soon(kept.as_ref(), now) {
             return Ok(Checked::NotDue);
         }

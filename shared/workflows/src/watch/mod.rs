@@ -131,7 +131,7 @@ impl Roster {
             return Ok(());
         }
         let (id, provider) = (connection.id.as_str(), connection.provider.as_str());
-        let kept = self.agenda.watched.get::<Doing>(id).await?;
+        let kept = self.agenda.watched.get_or_new::<Doing>(id).await?;
         let enrolled = |doing: &mut Doing| {
             let now_ms = self.clock.now().as_millisecond();
             doing.describe(connection, now_ms);

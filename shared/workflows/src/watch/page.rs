@@ -58,7 +58,7 @@ impl Watch {
     /// Reads one, if that is due.
     pub(super) async fn read_page(&self, provider: &str, id: &str, why: Why) -> Result<Checked, WatchError> {
         let (roster, now) = (&self.roster, self.roster.clock.now());
-        let kept = roster.agenda.watched.get::<Page>(id).await?;
+        let kept = roster.agenda.watched.get_or_new::<Page>(id).await?;
         if why.is_too_soon(kept.as_ref(), now) {
             return Ok(Checked::NotDue);
         }
