@@ -41,7 +41,7 @@ pub enum Reason {
     TokenEnded,
     /// Its token could not be refreshed of late.
     TokenFailing,
-    /// Its token ends within a day.
+    /// Its token ends within a day, and nobody refreshes it in time.
     TokenEndsSoon,
     /// A quota is all but used up.
     QuotaNearlyUsed,
@@ -82,9 +82,11 @@ pub fn score(facts: &Facts) -> Option<(u8, Vec<Reason>)> {
         Verdict::Unknown => Some(Reason::Unknown),
         Verdict::Degraded => Some(Reason::Degraded),
     };
+    // One that lives for hours always ends soon, and is refreshed before.
+    let is_refreshed = facts.token == Some(Standing::Active);
     let ends = match facts.token_ends_in_hours {
         Some(..0) => Some(Reason::TokenEnded),
-        Some(0..SOON_HOURS) => Some(Reason::TokenEndsSoon),
+        Some(0..SOON_HOURS) if !is_refreshed => Some(Reason::TokenEndsSoon),
         _ => None,
     };
     let token = match facts.token {
@@ -129,9 +131,25 @@ mod tests {
     }
 
     #[test]
+    fn a_token_that_is_refreshed_in_time_may_be_short_lived() {
+        let told = |token: Option<Standing>, hours: i64| {
+            score(&Facts { token, token_ends_in_hours: Some(hours), ..FINE }).unwrap()
+        };
+        assert_eq!(told(Some(Standing::Active), 0), (100, vec![]));
+        assert_eq!(told(Some(Standing::Active), -1), (0, vec![Reason::TokenEnded]));
+        assert_eq!(told(None, 0), (80, vec![Reason::TokenEndsSoon]), "nobody refreshes it");
+        assert_eq!(told(Some(Standing::Failing), 0).0, 55);
+    }
+
+    #[test]
     fn reasons_add_up_and_come_with_the_gravest_first() {
-        let facts =
-            Facts { quota_used_percent: Some(95), token_ends_in_hours: Some(3), is_silent: true, ..FINE };
+        let facts = Facts {
+            quota_used_percent: Some(95),
+            token: None,
+            token_ends_in_hours: Some(3),
+            is_silent: true,
+            ..FINE
+        };
         let reasons = vec![Reason::Silent, Reason::TokenEndsSoon, Reason::QuotaNearlyUsed];
         assert_eq!(score(&facts), Some((15, reasons)));
     }
