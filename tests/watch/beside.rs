@@ -304,6 +304,38 @@ async fn a_mark_holds_for_its_own_body_alone() {
 }
 
 #[tokio::test]
+async fn our_own_webhooks_pass_a_list_of_addresses_and_are_no_forgeries_where_they_are_refused() {
+    let world = World::new().await;
+    let ring = world.stack().ports().webhook_vault.ring();
+    let listed = json!({"signing_keys": ["stripe-key"], "allowed_addresses": ["192.0.2.0/24"]});
+    world.secrets.put("stripe", Some(listed));
+    let sent = |number, key: &str| {
+        let settings = serde_json::from_value(json!({"signing_keys": [key]})).unwrap();
+        sample("stripe", "payment_intent.succeeded", number, world.now(), &settings)
+    };
+    let post = async |sent: &tillwatch_tests::sender::Sent, mark: Option<&str>| {
+        let mut event = sent.event();
+        if let Some(mark) = mark {
+            event.headers.insert(synthetic::HEADER, HeaderValue::from_str(mark).unwrap());
+        }
+        world.stack().http(event).await.status_code
+    };
+    let marked = |sent: &tillwatch_tests::sender::Sent| {
+        synthetic::mark(&ring, "stripe", &sent.body).expose_secret().to_owned()
+    };
+    let (good, forged) = (sent(1, "stripe-key"), sent(2, "another-key"));
+    assert_eq!(post(&good, Some(&marked(&good))).await, 200);
+    assert_eq!(post(&good, None).await, 403, "the list holds for all others");
+    assert!((400..500).contains(&post(&forged, Some(&marked(&forged))).await));
+    assert_eq!(post(&forged, Some(&marked(&good))).await, 403, "the mark is another body's");
+    world.work().await;
+    let statuses: Vec<_> =
+        world.deliveries("stripe").await.iter().map(|delivery| delivery["status"].clone()).collect();
+    assert_eq!(statuses.iter().filter(|status| **status == "rejected").count(), 2, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| **status == "ignored").count(), 1, "{statuses:?}");
+}
+
+#[tokio::test]
 async fn a_synthetic_webhook_of_each_provider_is_taken_and_takes_no_effect() {
     let world = World::new().await;
     let ring = world.stack().ports().webhook_vault.ring();

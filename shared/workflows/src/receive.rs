@@ -88,6 +88,8 @@ struct Rejected<'a> {
 enum Source<'a> {
     /// From this address.
     Here(&'a str),
+    /// From ourselves, as its mark says: at whatever address that is on the public way.
+    Ourselves,
     /// From one of which the end is not kept. The address is judged before all else, so whoever was rejected for another
     /// cause came from one that was let in; whoever was rejected for the address must be let in whatever its end was.
     Kept {
@@ -102,6 +104,7 @@ impl Source<'_> {
     fn is_let_in(self, networks: &[String]) -> bool {
         networks.is_empty()
             || match self {
+                Self::Ourselves => true,
                 Self::Here(address) => limits::is_allowed(networks, address),
                 Self::Kept { network, was_let_in } => {
                     limits::is_network_allowed(networks, network, was_let_in)
@@ -225,7 +228,7 @@ impl Receiver {
             Err(cause) => return self.reject(unread(cause, 0), source, now).await,
         };
         let request = Request::arrived(self.provider, &arrival.headers, body, self.own.fingerprints());
-        match self.judge(request, &arrival.source, now).await {
+        match self.judge(request, &arrival.source, is_synthetic, now).await {
             Ok(Judged::Handshake(reply)) => Answer::Handshake(reply),
             Ok(Judged::Verified(verified, own)) => {
                 let source = if is_synthetic { Some(SYNTHETIC.to_owned()) } else { source };
@@ -239,6 +242,10 @@ impl Receiver {
                 Unbelieved { failure: Failure::Rejected(cause), request },
                 connection,
             )) => {
+                if is_synthetic {
+                    // Nobody tried to deceive us: it is for who sent it to tell.
+                    return Answer::Rejected(self.provider.status_of(cause), cause, None);
+                }
                 let size = request.body().len();
                 // A question whether the URL is ours repeats a secret word, perhaps the right one.
                 let is_question = self.provider.handshake(&request, &Settings::default(), now).is_some();
@@ -260,6 +267,7 @@ impl Receiver {
         &self,
         request: Request<Unverified>,
         source: &str,
+        is_synthetic: bool,
         now: Timestamp,
     ) -> Result<Judged, Unjudged> {
         let shared = match self.settings.current(now).await {
@@ -272,7 +280,8 @@ impl Receiver {
                 };
             }
         };
-        let basis = Basis { shared: &shared, anew: false, source: Source::Here(source), now, arrived: now };
+        let from = if is_synthetic { Source::Ourselves } else { Source::Here(source) };
+        let basis = Basis { shared: &shared, anew: false, source: from, now, arrived: now };
         let (unbelieved, connection) = match self.check(request, basis).await {
             Err(Unjudged::Unbelieved(unbelieved, connection)) => (unbelieved, connection),
             judged => return judged,
