@@ -442,6 +442,13 @@ fn beside(text: &mut String, survey: &Survey, now_ms: i64) {
             Verdict::Unknown | Verdict::Paused => {}
         }
     }
+    let name = "tillwatch_synthetic_possible";
+    head(text, name, "Whether synthetic webhooks can be made: 1 yes, 0 no key signs them.", "gauge");
+    for (provider, endpoint) in &survey.endpoints {
+        if let Some(has_synthetic) = endpoint.has_synthetic {
+            series(text, name, [("provider", provider.as_str())], i64::from(has_synthetic) * ONE);
+        }
+    }
     let name = "tillwatch_synthetic_duration_seconds";
     head(text, name, "How long the last synthetic webhook took from its sending to its end.", "gauge");
     for (provider, endpoint) in &survey.endpoints {

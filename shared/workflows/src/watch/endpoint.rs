@@ -165,7 +165,11 @@ impl Watch {
         if matches!(found.trouble, None | Some(Trouble::Slow | Trouble::CertificateEndsSoon))
             && synthetic.pending.is_none()
         {
-            synthetic.pending = self.send_synthetic(provider, &url, now).await;
+            let made = self.synthetic(provider, now).await;
+            synthetic.set_possible(made.is_some());
+            if let Some(made) = made {
+                synthetic.pending = self.send_synthetic(provider, &url, made).await;
+            }
         }
         if let (None, Some(lost_ms)) = (found.trouble, synthetic.lost_ms) {
             let lost = Timestamp::from_millisecond(lost_ms).unwrap_or_default();

@@ -129,6 +129,9 @@ pub struct EndpointRow {
     /// When the last synthetic webhook was sent that came to its end, and how long that took.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub synthetic: Option<(i64, u32)>,
+    /// Whether one can be made; none, while that was not tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub has_synthetic: Option<bool>,
 }
 
 /// How all connections do.
@@ -359,6 +362,7 @@ impl EndpointRow {
             advice: endpoint.advice.filter(|_| trouble.is_some() && !is_overdue),
             certificate_ends_ms: endpoint.certificate_ends_ms,
             synthetic: endpoint.synthetic.done,
+            has_synthetic: endpoint.synthetic.can_be_made,
             url: endpoint.url,
         }
     }
