@@ -56,6 +56,7 @@ pub async fn schedule(
     sweeps: bool,
 ) -> Result<Scheduled, WatchError> {
     let missed = if sweeps { roster.sweep(tokens, reconciled).await? } else { 0 };
+    roster.ask_for_a_sign().await?;
     let due = roster.agenda.send_due().await?;
     let refreshes = tokens.agenda.send_due().await?;
     let reconciliations = reconciled.agenda.send_due().await?;

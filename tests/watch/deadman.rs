@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tillwatch_platform::beats::Part;
+use tillwatch_platform::connections::Kind;
 use tillwatch_tests::server::{Manner, Reply, Server};
 use tillwatch_tests::world::World;
 use tillwatch_workflows::deadman::Told;
+
+use super::place::Place;
 
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -51,6 +54,56 @@ async fn it_is_not_told_when_nothing_is_processed_any_more_and_again_when_it_is(
     assert_eq!(server.calls(), Vec::<String>::new());
     world.turn(MINUTE).await;
     assert_eq!(tell(&world).await, Told::Yes);
+}
+
+/// A minute in which all is done that there is to do.
+async fn minute(world: &World) {
+    world.turn(MINUTE).await;
+    world.watch().await;
+}
+
+#[tokio::test]
+async fn it_is_told_for_hours_after_the_last_connection_has_gone() {
+    let (world, _server) = told_world().await;
+    let place = Place::in_world(world, &[("stripe", 1)]).await;
+    place.begin().await;
+    let connections = place.world.connections();
+    connections.delete_document(Kind::Connection, "stripe-0").await.unwrap();
+    for nth in 0..90 {
+        minute(&place.world).await;
+        assert_eq!(tell(&place.world).await, Told::Yes, "minute {nth}");
+    }
+}
+
+#[tokio::test]
+async fn it_is_not_told_when_nothing_is_scheduled_or_checked_any_more() {
+    let (world, _server) = told_world().await;
+    minute(&world).await;
+    assert_eq!(tell(&world).await, Told::Yes);
+    for _ in 0..6 {
+        world.turn(MINUTE).await;
+    }
+    assert_eq!(tell(&world).await, Told::Missing(Part::Scheduler));
+    for _ in 0..20 {
+        world.turn(MINUTE).await;
+        world.stack().schedule_checks(false).await.unwrap();
+    }
+    assert_eq!(tell(&world).await, Told::Missing(Part::Checks));
+    minute(&world).await;
+    assert_eq!(tell(&world).await, Told::Yes);
+}
+
+#[tokio::test]
+async fn it_is_not_told_when_webhooks_are_not_tallied_any_more() {
+    let (world, _server) = told_world().await;
+    world.tally().await;
+    for _ in 0..19 {
+        minute(&world).await;
+        assert_eq!(tell(&world).await, Told::Yes);
+    }
+    minute(&world).await;
+    minute(&world).await;
+    assert_eq!(tell(&world).await, Told::Missing(Part::Tally));
 }
 
 #[tokio::test]

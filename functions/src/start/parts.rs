@@ -1,6 +1,7 @@
 //! What handlers are built of, as the environment has it. Each function builds what it needs and no more.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use lambda_runtime::Error;
@@ -155,6 +156,7 @@ impl Parts {
             surveys: Surveys::kept_in(payloads),
             clock: Arc::new(SystemClock),
             every: self.environment.check_every()?.unwrap_or(EVERY),
+            signed_ms: AtomicI64::default(),
         })
     }
 

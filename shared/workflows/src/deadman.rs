@@ -12,11 +12,13 @@ use tillwatch_platform::outbound::{Ask, Outbound};
 use tillwatch_platform::table::TableError;
 use tokio::sync::Mutex;
 
+use crate::tally::TallyStore;
+
 /// No more often is it told.
 const OFTEN: Duration = Duration::from_secs(50);
 /// For so long a part may not have been seen at work that is at work all the time.
 const BUSY: Duration = Duration::from_mins(5);
-/// The same of one that works when there is something to do, and has something to do every few minutes.
+/// The same of one that may be behind for a while, or comes every few minutes.
 const NOW_AND_THEN: Duration = Duration::from_mins(20);
 
 /// Who tells somebody outside that all is at work.
@@ -27,6 +29,8 @@ pub struct DeadMan {
     pub outbound: Arc<Outbound>,
     /// Where signs of life are kept.
     pub beats: Beats,
+    /// What was concluded of webhooks, and when.
+    pub tallies: Arc<TallyStore>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// When it was told last, Unix milliseconds.
@@ -46,13 +50,14 @@ pub enum Told {
     Failed,
 }
 
-/// How long a part may not have been seen; none: it works when it is called, which may be seldom.
+/// How long a part may not have been seen; none: it works when something is due, which may be seldom. Checks, which may be
+/// due once a day, are asked for a sign of life each minute, and a rollup that has nothing to count is at work.
 fn patience(part: Part) -> Option<Duration> {
     match part {
-        Part::Processor => Some(BUSY),
-        Part::Checks | Part::Rollup => Some(NOW_AND_THEN),
-        // Who asks is the scheduler.
-        Part::Scheduler | Part::Refreshes => None,
+        // In the cloud it is the scheduler that asks, which is then at work.
+        Part::Scheduler | Part::Processor => Some(BUSY),
+        Part::Checks | Part::Rollup | Part::Tally => Some(NOW_AND_THEN),
+        Part::Refreshes => None,
     }
 }
 
@@ -66,7 +71,15 @@ impl DeadMan {
             return Ok(Told::NotNow);
         }
         *told_ms = now_ms;
-        for (part, at_ms) in self.beats.all().await? {
+        let mut beats = self.beats.all().await?;
+        match self.tallies.concluded().await {
+            Ok((standing, _)) if standing.at_ms > 0 => {
+                beats.insert(Part::Tally, standing.at_ms);
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "when webhooks were tallied last can't be read"),
+        }
+        for (part, at_ms) in beats {
             if patience(part).is_some_and(|patience| now_ms - at_ms > span::millis(patience)) {
                 let seconds = (now_ms - at_ms) / 1_000;
                 tracing::error!(

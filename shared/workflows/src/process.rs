@@ -327,7 +327,10 @@ impl Processor {
             ..item(incoming, envelope, &Identity::of_event(event), outcome)
         };
         match self.put(&item, envelope.again).await? {
-            Written::Yes => Ok(Some(outcome)),
+            Written::Yes => {
+                self.table.beats().wrote(self.clock.now()).await;
+                Ok(Some(outcome))
+            }
             Written::No => Ok(None),
         }
     }

@@ -1,6 +1,7 @@
 //! What handlers are built of, on this machine.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use tillwatch_platform::outbound::Outbound;
@@ -71,6 +72,7 @@ pub(super) fn deadman(ports: &Ports, watch: &Watch) -> DeadMan {
         url: ports.deadman_url.clone(),
         outbound: Arc::clone(&watch.outbound),
         beats: watch.roster.agenda.watched.beats().clone(),
+        tallies: Arc::clone(&watch.roster.tallies),
         clock: ports.clock.clone(),
         told_ms: Mutex::default(),
     }
@@ -110,6 +112,7 @@ pub(super) fn watch(
         tallies: Arc::new(TallyStore::new(ports.payloads.clone(), ports.clock.clone())),
         clock: ports.clock.clone(),
         every: ports.check_every,
+        signed_ms: AtomicI64::default(),
     };
     Watch {
         roster: Arc::new(roster),

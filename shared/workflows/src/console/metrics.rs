@@ -16,6 +16,7 @@ use tillwatch_domain::health::{Trouble, Verdict};
 use tillwatch_domain::objective::{Objective, Window};
 use tillwatch_domain::score::Reason;
 use tillwatch_domain::token::Standing as TokenState;
+use tillwatch_platform::beats::Part;
 use tillwatch_platform::table::Period;
 
 use super::{Console, Pending, Problem};
@@ -328,9 +329,9 @@ impl Console {
             "gauge",
         );
         let beats = self.table.beats().all().await?;
-        let beats = beats.into_iter().map(|(part, at_ms)| (part.name(), at_ms));
-        for (part, at_ms) in beats.chain((standing.at_ms > 0).then_some(("tally", standing.at_ms))) {
-            series(&mut rest, "tillwatch_heartbeat_timestamp_seconds", [("part", part)], at_ms);
+        let tally = (standing.at_ms > 0).then_some((Part::Tally, standing.at_ms));
+        for (part, at_ms) in beats.into_iter().chain(tally) {
+            series(&mut rest, "tillwatch_heartbeat_timestamp_seconds", [("part", part.name())], at_ms);
         }
         head(&mut rest, "tillwatch_build_info", "The version that runs.", "gauge");
         series(&mut rest, "tillwatch_build_info", [("version", env!("CARGO_PKG_VERSION"))], ONE);

@@ -19,9 +19,10 @@ mod synthetic;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use tillwatch_domain::{Connection, State};
+use tillwatch_domain::{Connection, State, span};
 use tillwatch_platform::clock::Clock;
 use tillwatch_platform::connections::Connections;
 use tillwatch_platform::metrics::Metrics;
@@ -33,7 +34,7 @@ use tillwatch_platform::watched::{NEVER_MS, Watched, spread};
 use tillwatch_providers::checks;
 use tokio::sync::Mutex;
 
-use crate::agenda::{Agenda, AgendaError};
+use crate::agenda::{Agenda, AgendaError, Job};
 use crate::configuration::Unconfigured;
 use crate::credentials::Credentials;
 use crate::reconcile::ReconcileError;
@@ -52,6 +53,9 @@ pub use synthetic::Synthetic;
 
 /// A connection is checked for the first time within this.
 const FIRST_WITHIN: u32 = 10_000;
+
+/// No more often is a sign of life asked for: the schedule of one machine comes every other second.
+const SIGNED: Duration = Duration::from_secs(50);
 
 /// The time between two checks of a connection, by default.
 pub const EVERY: Duration = Duration::from_mins(5);
@@ -95,6 +99,8 @@ pub struct Roster {
     pub clock: Arc<dyn Clock>,
     /// The time between two checks of a connection, where its provider asks for no longer one.
     pub every: Duration,
+    /// When a sign of life was last asked for, Unix milliseconds.
+    pub signed_ms: AtomicI64,
 }
 
 /// What makes the checks.
@@ -123,6 +129,19 @@ impl Roster {
     /// How long it is between two checks of a provider's connections; none, if they are not checked.
     pub fn interval(&self, provider: &str) -> Option<Duration> {
         checks::of(provider).map(|way| self.every * way.seldom())
+    }
+
+    /// Has whoever makes checks give a sign of life, by a job of no connection: there may be none that is due for a day.
+    pub async fn ask_for_a_sign(&self) -> Result<(), WatchError> {
+        let now_ms = self.clock.now().as_millisecond();
+        let signed_ms = self.signed_ms.load(Ordering::SeqCst);
+        if (0..span::millis(SIGNED)).contains(&(now_ms - signed_ms)) {
+            return Ok(());
+        }
+        let job = Job::due(Vec::new()).outgoing("none", Duration::ZERO);
+        self.agenda.jobs.send(job).await.map_err(AgendaError::from)?;
+        self.signed_ms.store(now_ms, Ordering::SeqCst);
+        Ok(())
     }
 
     /// Has a connection checked soon, as it is now: it was made, changed, paused or enabled.
