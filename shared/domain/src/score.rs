@@ -21,8 +21,6 @@ pub struct Facts {
     pub is_silent: bool,
     /// Of a thousand of its webhooks, how many were rejected or failed, if there were enough to say.
     pub failing_per_mille: Option<u64>,
-    /// Whether its webhook subscription is missing or disabled.
-    pub is_unsubscribed: bool,
 }
 
 /// One thing that takes from the score.
@@ -47,8 +45,6 @@ pub enum Reason {
     QuotaNearlyUsed,
     /// Its webhooks have fallen silent.
     Silent,
-    /// Its webhook subscription is missing or disabled.
-    Unsubscribed,
     /// Many of its webhooks are rejected or fail.
     WebhooksFail,
 }
@@ -59,7 +55,7 @@ impl Reason {
         match self {
             Self::Down | Self::TokenLost | Self::TokenEnded => 100,
             Self::Unknown => 60,
-            Self::Unsubscribed | Self::Silent => 50,
+            Self::Silent => 50,
             Self::Degraded | Self::WebhooksFail => 30,
             Self::TokenFailing => 25,
             Self::TokenEndsSoon => 20,
@@ -99,9 +95,7 @@ pub fn score(facts: &Facts) -> Option<(u8, Vec<Reason>)> {
     let failing = facts.failing_per_mille.is_some_and(|failing| failing >= MANY_PER_MILLE);
     let failing = failing.then_some(Reason::WebhooksFail);
     let silent = facts.is_silent.then_some(Reason::Silent);
-    let unsubscribed = facts.is_unsubscribed.then_some(Reason::Unsubscribed);
-    let mut reasons: Vec<_> =
-        [verdict, token, ends, unsubscribed, silent, failing, quota].into_iter().flatten().collect();
+    let mut reasons: Vec<_> = [verdict, token, ends, silent, failing, quota].into_iter().flatten().collect();
     reasons.sort_by_key(|reason| std::cmp::Reverse(reason.weight()));
     let score = reasons.iter().fold(100_u8, |score, reason| score.saturating_sub(reason.weight()));
     Some((score, reasons))
@@ -118,7 +112,6 @@ mod tests {
         quota_used_percent: Some(10),
         is_silent: false,
         failing_per_mille: Some(0),
-        is_unsubscribed: false,
     };
 
     #[test]
@@ -160,7 +153,6 @@ mod tests {
             Facts { verdict: Verdict::Degraded, ..FINE },
             Facts { token: Some(Standing::Failing), ..FINE },
             Facts { token_ends_in_hours: Some(-1), ..FINE },
-            Facts { is_unsubscribed: true, ..FINE },
             Facts { failing_per_mille: Some(50), ..FINE },
         ];
         for facts in worse {

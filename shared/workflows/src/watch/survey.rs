@@ -433,7 +433,6 @@ fn row(kept: &Kept<Doing>, every: Duration, mut sent: Sent, now_ms: i64) -> Row 
         failing_per_mille: sent.failing_per_mille,
         token_ends_in_hours: token_ends_ms.map(|ends| (ends - now_ms).div_euclid(hour)),
         quota_used_percent: fullest(&document.quotas),
-        ..Facts::default()
     });
     let (score, reasons) = scored.map_or((None, Vec::new()), |(score, reasons)| (Some(score), reasons));
     Row {
