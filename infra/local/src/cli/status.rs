@@ -210,12 +210,8 @@ async fn one(api: &Api, id: &str, args: &StatusArgs) -> Result<(), Error> {
     for reason in doing["reasons"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         output::line(format_args!("  score     {}", printable(reason)))?;
     }
-    for quota in doing["quotas"].as_array().into_iter().flatten() {
-        let of = quota["limit"].as_u64().map_or_else(String::new, |limit| format!(" of {limit}"));
-        let end = time(&quota["exhausted_at"])
-            .map_or_else(String::new, |end| format!(", used up in {} if it goes on so", span(now, end)));
-        let name = quota["name"].as_str().unwrap_or_default();
-        output::line(format_args!("  quota     {}: {} left{of}{end}", printable(name), quota["remaining"]))?;
+    for quota in quotas(&doing, now) {
+        output::line(format_args!("  quota     {quota}"))?;
     }
     if let Some(ends) = time(&doing["token_expires_at"]) {
         let text = if ends > now {
@@ -246,6 +242,23 @@ async fn one(api: &Api, id: &str, args: &StatusArgs) -> Result<(), Error> {
         output::line(format_args!("  next      in {}", span(now, next)))?;
     }
     Ok(())
+}
+
+/// What is left of the provider's limits, in words.
+fn quotas(doing: &Value, now: Timestamp) -> Vec<String> {
+    let quotas = doing["quotas"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if quotas.is_empty() {
+        return vec!["limit unknown: the provider has told of none".to_owned()];
+    }
+    let line = |quota: &Value| {
+        let of = quota["limit"].as_u64();
+        let of = of.map_or_else(|| ", limit unknown".to_owned(), |limit| format!(" of {limit}"));
+        let end = time(&quota["exhausted_at"])
+            .map_or_else(String::new, |end| format!(", used up in {} if it goes on so", span(now, end)));
+        let name = printable(quota["name"].as_str().unwrap_or_default());
+        format!("{name}: {} left{of}{end}", quota["remaining"])
+    };
+    quotas.iter().map(line).collect()
 }
 
 /// One connection in words.
@@ -345,6 +358,19 @@ mod tests {
         let [line] = told.as_slice() else { panic!("{told:?}") };
         assert!(line.starts_with("stripe tells of an incident on its status page, read 3 min ago: Elevated"));
         assert!(!line.contains('\u{1b}') && on_its_page("odoo", &Value::Null, Timestamp::MAX).is_empty());
+    }
+
+    #[test]
+    fn where_no_limit_is_told_that_is_said() {
+        let told = |all: Value| quotas(&json!({ "quotas": all }), Timestamp::UNIX_EPOCH);
+        assert_eq!(told(json!([])), ["limit unknown: the provider has told of none"]);
+        assert_eq!(
+            told(
+                json!([{"name": "calls", "remaining": 7, "limit": 40, "exhausted_at": "1970-01-01T00:01:00Z"},
+                {"name": "points", "remaining": 9, "limit": null}])
+            ),
+            ["calls: 7 left of 40, used up in 60 s if it goes on so", "points: 9 left, limit unknown"]
+        );
     }
 
     #[test]
