@@ -141,6 +141,9 @@ pub struct Token {
     /// Whose lease ran out: what came of that one's call may still be told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lost: Option<String>,
+    /// Whether it was had by a grant whose refresh tokens are used again and again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    lasts: bool,
 }
 
 /// Why a worker may not refresh it now.
@@ -203,13 +206,26 @@ impl Token {
         (due - jitter).max(self.not_before_ms)
     }
 
+    /// The same, had by this grant.
+    #[must_use]
+    pub fn by(self, grant: &Grant) -> Self {
+        Self { lasts: !grant.single_use, ..self }
+    }
+
+    /// Whether it was had by a grant whose refresh tokens are used again and again, and this is none: something is missing
+    /// that there was then, and what is asked without it is refused.
+    pub fn is_short_of(&self, grant: &Grant) -> bool {
+        self.lasts && grant.single_use
+    }
+
     /// Whether it can still be used.
     pub fn is_live(&self, now_ms: i64) -> bool {
         self.expires_ms.is_none_or(|end| now_ms < end)
     }
 
     /// Takes the lease: to be written over what was read before anything is asked. `by_hand`: an operator wants it now,
-    /// whatever was waited for.
+    /// whatever was waited for, and though it was refused: that may have been another's fault, which is mended by now. One
+    /// that is in doubt is not used again.
     pub fn begin(&mut self, owner: &str, grant: &Grant, by_hand: bool, now_ms: i64) -> Result<(), NotNow> {
         if let Some(lease) = &self.lease {
             if now_ms < lease.until_ms {
@@ -217,7 +233,7 @@ impl Token {
             }
             self.end_lost(grant, now_ms);
         }
-        if self.standing.needs_a_person() {
+        if self.standing == Standing::Ambiguous || (self.standing == Standing::Refused && !by_hand) {
             return Err(NotNow::NeedsAPerson);
         }
         if now_ms < self.not_before_ms && !by_hand {
@@ -278,7 +294,7 @@ impl Token {
         match outcome {
             Outcome::Refreshed { lives, refresh_lives } => {
                 let refresh_expires_ms = self.refresh_expires_ms;
-                *self = Self::obtained(now_ms, lives, refresh_lives);
+                *self = Self::obtained(now_ms, lives, refresh_lives).by(grant);
                 self.refresh_expires_ms = self.refresh_expires_ms.or(refresh_expires_ms);
             }
             Outcome::Failed { failure, retry_after } => {
@@ -450,13 +466,40 @@ mod tests {
             now_ms = token.not_before_ms;
         }
         assert!(now_ms >= 15 * MINUTE_MS);
-        assert_eq!(token.begin("w", &PLAIN, true, now_ms), Err(NotNow::NeedsAPerson));
+        assert_eq!(token.begin("w", &PLAIN, false, now_ms), Err(NotNow::NeedsAPerson));
         let mut token = hour();
         for failure in [Failure::Refused, Failure::Refused, Failure::Unavailable, Failure::Refused] {
             let now_ms = token.not_before_ms;
             fails(&mut token, failure, &PLAIN, now_ms);
         }
         assert_eq!(token.standing, Standing::Failing, "what comes between is heard too");
+    }
+
+    #[test]
+    fn one_that_is_refused_is_tried_again_by_hand_and_one_in_doubt_is_not() {
+        let refused = Token { standing: Standing::Refused, refusals: 3, failures: 3, ..hour() };
+        let end = |outcome| {
+            let mut token = refused.clone();
+            token.begin("w", &ROTATING, true, 1).unwrap();
+            token.end(outcome, &ROTATING, 0, 1);
+            token.standing
+        };
+        let failed = |failure| Outcome::Failed { failure, retry_after: None };
+        assert_eq!(end(Outcome::Refreshed { lives: None, refresh_lives: None }), Standing::Active);
+        assert_eq!(end(failed(Failure::Ours)), Standing::Failing);
+        // Heard once more, it needs no confirming.
+        assert_eq!(end(failed(Failure::Refused)), Standing::Refused);
+        let mut doubtful = Token { standing: Standing::Ambiguous, ..hour() };
+        assert_eq!(doubtful.begin("w", &ROTATING, true, 1), Err(NotNow::NeedsAPerson));
+    }
+
+    #[test]
+    fn one_that_was_had_by_a_lasting_grant_is_short_of_something_without_it() {
+        let mut token = hour();
+        assert!(!token.is_short_of(&ROTATING));
+        token.begin("w", &PLAIN, false, 0).unwrap();
+        token.end(Outcome::Refreshed { lives: None, refresh_lives: None }, &PLAIN, 0, 0);
+        assert!(token.is_short_of(&ROTATING) && !token.is_short_of(&PLAIN));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Square's tokens live 30 days; Square asks that they be refreshed every seven at most.
 //!
 //! Facts ("OAuth API: obtain token"): the code flow's refresh token is used again and again and does not end; that of PKCE
-//! is used once, for 90 days, without the application's secret. A refusal is a `401` of the type `service.not_authorized`.
+//! is used once, for 90 days, without the application's secret. A refusal is a `401` of the type `service.not_authorized`:
+//! of our application, where it says no more than "Not Authorized", and of the refresh token where it says what is wrong.
 
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use crate::checks::{Subject, Unchecked};
 use crate::subscriptions::text;
 use crate::tokens::{Answered, Refresh, Tokens, oauth, token_url};
 
+/// What Square calls a refusal, of our application or of the refresh token.
+const NOT_AUTHORIZED: &str = "service.not_authorized";
 const EVERY: Duration = Duration::from_hours(7 * 24);
 
 #[derive(Debug)]
@@ -36,7 +39,11 @@ impl Tokens for SquareTokens {
 
     fn answered(&self, _: &Subject<'_>, response: &Response, now: Timestamp) -> Answered {
         oauth(response, now, |status, body| {
-            status == 401 && matches!(text(body, "/type"), Some("service.not_authorized"))
+            let is_of_the_token =
+                |message: &str| !message.trim().trim_end_matches('.').eq_ignore_ascii_case("not authorized");
+            status == 401
+                && text(body, "/type") == Some(NOT_AUTHORIZED)
+                && text(body, "/message").is_some_and(is_of_the_token)
         })
     }
 }
@@ -54,8 +61,19 @@ mod tests {
     fn the_end_is_told_as_a_moment() {
         let body = r#"{"access_token":"a","expires_at":"2026-10-21T07:38:00Z","refresh_token":"r","short_lived":false}"#;
         assert_eq!(told(&SquareTokens, 200, body), Ok(("a".into(), Some("r".into()), Some(600))));
-        let refused = r#"{"message":"Not authorized","type":"service.not_authorized"}"#;
-        assert_eq!(told(&SquareTokens, 401, refused), Err(Failure::Refused));
+    }
+
+    #[test]
+    fn a_refusal_of_our_application_is_told_from_one_of_the_token() {
+        for (message, failure) in [
+            (r#""message":"Not Authorized","#, Failure::Ours),
+            (r#""message":"Not authorized.","#, Failure::Ours),
+            ("", Failure::Ours),
+            (r#""message":"Invalid refresh token","#, Failure::Refused),
+        ] {
+            let body = format!(r#"{{{message}"type":"service.not_authorized"}}"#);
+            assert_eq!(told(&SquareTokens, 401, &body), Err(failure), "{body}");
+        }
     }
 
     #[test]

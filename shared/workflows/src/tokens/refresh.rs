@@ -105,6 +105,11 @@ impl Refresher {
             Some(state) => state,
             None => self.first_seen(id, now).await?,
         };
+        if state.is_short_of(&grant) {
+            let advice = "the application's `client_secret` is missing, with which the token was had: put it back under `api` in \
+                          the provider's secret";
+            return self.not_here(&connection, UNSET, Some(advice.to_owned())).await;
+        }
         let mut due_ms = state.due_ms(&grant, spread(id));
         if is_first && state.expires_ms.is_none() {
             // Nobody knows when it ends: a refresh tells.

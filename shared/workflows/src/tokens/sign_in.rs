@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use tillwatch_domain::Connection;
 use tillwatch_domain::token::{Failure, Grant, Token};
 use tillwatch_platform::entropy;
-use tillwatch_providers::call::Response;
+use tillwatch_providers::call::{Response, Words};
 use tillwatch_providers::checks::Subject;
 use tillwatch_providers::oauth::{Given, SignIn, Whose};
 use tillwatch_providers::tokens::{self, Answered, Fresh};
@@ -18,7 +18,7 @@ use tillwatch_providers::tokens::{self, Answered, Fresh};
 use super::refresh::{Come, called, named, unanswered};
 use super::{Refresher, TokenStanding, TokensError};
 use crate::agenda::millis;
-use crate::configuration::{ACCESS, OpenedTokens, Tokens, Unconfigured};
+use crate::configuration::{ACCESS, OpenedTokens, REFRESH, Tokens, Unconfigured};
 use crate::credentials::{ask, own};
 
 /// What came of it.
@@ -59,6 +59,22 @@ const CAUTIOUS: Grant = Grant { every: None, single_use: true, may_repeat: false
 /// The first digits of a digest: enough to tell tokens apart, and of no use.
 pub(crate) fn fingerprint(text: &str) -> String {
     hex::encode(&Sha256::digest(text.as_bytes())[..4])
+}
+
+/// What a provider lets be done with this connection's refresh tokens, as far as that can be said.
+fn grant(provider: &str, of: &Subject<'_>) -> Grant {
+    let refresh = tokens::of(provider).and_then(|module| module.refresh(of).ok().flatten());
+    refresh.map_or(CAUTIOUS, |refresh| refresh.grant)
+}
+
+/// A connection's settings with the new tokens among them.
+fn with_fresh(connection: &Connection, leased: &OpenedTokens, fresh: &Fresh) -> Words {
+    let mut words = own(connection, &leased.tokens);
+    words.put(ACCESS, fresh.access_token.expose_secret());
+    if let Some(token) = &fresh.refresh_token {
+        words.put(REFRESH, token.expose_secret());
+    }
+    words
 }
 
 impl Refresher {
@@ -113,7 +129,9 @@ impl Refresher {
             self.give_back(id, leased, before).await;
             return Ok(refused);
         }
-        let state = Token::obtained(self.clock.now().as_millisecond(), lives, refresh_lives);
+        let grant =
+            grant(provider, &Subject { own: &with_fresh(connection, &leased, &fresh), shared: &shared });
+        let state = Token::obtained(self.clock.now().as_millisecond(), lives, refresh_lives).by(&grant);
         self.keep_signed_in(connection, &leased, (fresh, state), &owner).await
     }
 
@@ -161,9 +179,7 @@ impl Refresher {
             let grant = {
                 let shared = self.credentials.shared(provider, now).await?;
                 let own = own(connection, &kept.tokens);
-                let of = Subject { own: &own, shared: &shared };
-                let refresh = tokens::of(provider).and_then(|module| module.refresh(&of).ok().flatten());
-                refresh.map_or(CAUTIOUS, |refresh| refresh.grant)
+                grant(provider, &Subject { own: &own, shared: &shared })
             };
             let had_state = kept.state.is_some();
             let mut state = match kept.state.clone() {
@@ -206,8 +222,7 @@ impl Refresher {
     ) -> Result<Whose, TokensError> {
         let provider = connection.provider.as_str();
         let shared = self.credentials.shared(provider, self.clock.now()).await?;
-        let mut words = own(connection, &leased.tokens);
-        words.put(ACCESS, fresh.access_token.expose_secret());
+        let words = with_fresh(connection, leased, fresh);
         let of = Subject { own: &words, shared: &shared };
         if let Some(whose) = module.told(&of, response) {
             return Ok(whose);

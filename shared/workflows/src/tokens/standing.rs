@@ -54,9 +54,13 @@ impl TokenStanding {
         self.location.clone_from(&connection.location);
     }
 
-    /// Whether it could not be refreshed because the provider refuses our application: it says so in OAuth's own words.
+    /// Whether it could not be refreshed because the provider refuses our application: it says so in OAuth's own words, or
+    /// Square's.
     pub fn is_application_refused(&self) -> bool {
-        let says_so = matches!(self.code.as_deref(), Some("invalid_client" | "unauthorized_client"));
+        let says_so = matches!(
+            self.code.as_deref(),
+            Some("invalid_client" | "unauthorized_client" | "service.not_authorized")
+        );
         self.failure == Some(Failure::Ours) && says_so
     }
 
