@@ -242,6 +242,28 @@ async fn two_workers_at_once_refresh_once() {
     assert_eq!(place.family.lock().unwrap().refreshes, 1);
 }
 
+#[tokio::test]
+async fn an_access_token_that_is_configured_while_it_is_refreshed_costs_no_refresh_token() {
+    let place = Place::new().await;
+    place.minutes(2).await;
+    let (_, refresh_token) = place.kept().await;
+    place.server.calls();
+    let refresher = place.world.stack().refresher();
+    let configured = async {
+        while !place.server.calls().iter().any(|call| call.contains("/oauth/token")) {
+            tokio::task::yield_now().await;
+        }
+        place.configure("access-9", &refresh_token).await;
+    };
+    let refreshing = refresher.refresh(ID, tillwatch_workflows::agenda::Why::ByHand, None);
+    let (done, ()) = tokio::join!(refreshing, configured);
+    assert_eq!(format!("{done:?}"), "Ok(Done)");
+    place.is_whole("configured meanwhile").await;
+    place.minutes(5).await;
+    assert_eq!(place.kept().await.0, place.family.lock().unwrap().token("access"));
+    assert_eq!(place.token().await["state"], "active");
+}
+
 /// A refresh in which this goes wrong, by workers that are followed by others when they have ended, and what comes after
 /// it; the steps of the refresh.
 async fn lived(plan: &[(Step, Fault)]) -> (Place, Vec<Step>) {

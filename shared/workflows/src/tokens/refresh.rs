@@ -270,7 +270,7 @@ impl Refresher {
                     return Ok(true);
                 }
                 let is_awaited = present.state.as_ref().is_some_and(|state| state.awaits(owner));
-                if !is_awaited || is_other(&present, leased) {
+                if !is_awaited || used(&present) != used(leased) {
                     tracing::warn!(connection = id, "it was given other tokens while its own were refreshed");
                     return Ok(false);
                 }
@@ -459,6 +459,13 @@ fn is_other(one: &OpenedTokens, other: &OpenedTokens) -> bool {
         })
 }
 
+/// What a refresh uses of them: new tokens that it gave are good as long as that is still the connection's, whatever else
+/// somebody has given it meanwhile.
+fn used(tokens: &OpenedTokens) -> Option<&str> {
+    let token = tokens.tokens.get(REFRESH).or_else(|| tokens.tokens.get(ACCESS));
+    token.map(secrecy::ExposeSecret::expose_secret)
+}
+
 /// What a failure is called among the calls of a connection.
 fn trouble_of(answered: &Answered) -> Option<Trouble> {
     match answered {
@@ -476,6 +483,24 @@ fn trouble_of(answered: &Answered) -> Option<Trouble> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn opened(tokens: &[(&str, &str)]) -> OpenedTokens {
+        let mut opened = OpenedTokens::default();
+        for (name, token) in tokens {
+            opened.tokens.insert((*name).to_owned(), (*token).to_owned().into());
+        }
+        opened
+    }
+
+    #[test]
+    fn what_a_refresh_used_is_the_refresh_token_or_else_the_access_token() {
+        let leased = opened(&[(ACCESS, "a0"), (REFRESH, "r0")]);
+        assert_eq!(used(&opened(&[(ACCESS, "a9"), (REFRESH, "r0")])), used(&leased));
+        for other in [&[(ACCESS, "a0"), (REFRESH, "r9")][..], &[(ACCESS, "a0")], &[]] {
+            assert_ne!(used(&opened(other)), used(&leased), "{other:?}");
+        }
+        assert_ne!(used(&opened(&[(ACCESS, "a9")])), used(&opened(&[(ACCESS, "a0")])));
+    }
 
     #[test]
     fn a_call_that_was_not_made_is_told_from_one_that_may_have_been() {
