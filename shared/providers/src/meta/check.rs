@@ -1,5 +1,5 @@
-//! Meta's checks: what the token is worth, where the app's own credentials are known; and the WhatsApp number and the ad
-//! account that it is for.
+//! Meta's checks: what the token is worth, where the app's own credentials are known; and the WhatsApp number, or else the
+//! WhatsApp Business account, and the ad account that it is for.
 //!
 //! Facts ("Graph API: `debug_token`", "Handling errors", "Rate limits"): what is said of a token that is not valid comes with
 //! `200`, under `is_valid`; `expires_at` is 0 where it never ends. A reached limit is a `400` with the codes 4, 17, 32, 613
@@ -25,29 +25,35 @@ pub(crate) struct MetaChecks;
 
 /// What is asked about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum About {
+pub(super) enum About {
     Token,
     Number,
+    Business,
     Ads,
     Oneself,
 }
 
 /// What is asked about a connection, one call each.
 fn all(of: &Subject<'_>) -> Vec<About> {
-    let has = |setting| of.own.get(setting).is_some();
     let has_app = of.any("app_id").is_some() && of.any("app_secret").is_some();
-    let mut all: Vec<_> = [
-        (has_app, About::Token),
-        (has("phone_number_id"), About::Number),
-        (has("ad_account_id"), About::Ads),
-    ]
-    .into_iter()
-    .filter_map(|(is_asked, about)| is_asked.then_some(about))
-    .collect();
+    let mut all: Vec<_> = has_app.then_some(About::Token).into_iter().chain(accounts(of)).collect();
     if all.is_empty() {
         all.push(About::Oneself);
     }
     all
+}
+
+/// What of it only a token of the connection's own account sees: the rest is the same for everyone's.
+pub(super) fn accounts(of: &Subject<'_>) -> Vec<About> {
+    let has = |setting| of.own.get(setting).is_some();
+    [
+        (has("phone_number_id"), About::Number),
+        (has("business_account_id") && !has("phone_number_id"), About::Business),
+        (has("ad_account_id"), About::Ads),
+    ]
+    .into_iter()
+    .filter_map(|(is_asked, about)| is_asked.then_some(about))
+    .collect()
 }
 
 /// What an error's number means.
@@ -61,64 +67,78 @@ fn meaning(code: i64, status: u16) -> Trouble {
     }
 }
 
+/// The calls that ask about these.
+pub(super) fn calls(of: &Subject<'_>, all: Vec<About>) -> Result<Vec<Call>, Unchecked> {
+    let token = of.own("access_token")?;
+    let version = version(of)?;
+    let get = |path: String, endpoint| {
+        Call::new(Method::Get, format!("{}/{version}/{path}", of.base(BASE)), endpoint)
+    };
+    let call = |about| {
+        Ok(match about {
+            About::Token => {
+                let (app, secret) =
+                    (of.any("app_id").unwrap_or_default(), of.any("app_secret").unwrap_or_default());
+                let base = of.base_for("app_secret", BASE);
+                let url = format!("{base}/{version}/debug_token?input_token={}", encoded(token));
+                Call::new(Method::Get, url, "/{version}/debug_token").bearer(&format!("{app}|{secret}"))
+            }
+            About::Number => {
+                let path = format!("{}?fields=quality_rating", encoded(of.own("phone_number_id")?));
+                get(path, "/{version}/{phone_number}").bearer(token)
+            }
+            About::Business => {
+                let path = format!("{}?fields=id", encoded(of.own("business_account_id")?));
+                get(path, "/{version}/{business_account}").bearer(token)
+            }
+            About::Ads => {
+                let account = of.own("ad_account_id")?.trim_start_matches("act_");
+                let path = format!("act_{}?fields=account_status", encoded(account));
+                get(path, "/{version}/{ad_account}").bearer(token)
+            }
+            About::Oneself => get("me?fields=id".to_owned(), "/{version}/me").bearer(token),
+        })
+    };
+    all.into_iter().map(call).collect()
+}
+
+/// What the answer to the call about this says.
+pub(super) fn judged(about: Option<About>, response: &Response) -> Judged {
+    let quotas = quota::of_headers(&response.headers);
+    let Some(body) = response.json() else {
+        let trouble = crate::checks::by_status(response.status).unwrap_or(Trouble::Unreadable);
+        return Judged::of(trouble, None).with_quotas(quotas);
+    };
+    if let Some(error) = body.get("error") {
+        let code = error.get("code").and_then(Value::as_i64).unwrap_or_default();
+        let subcode = error.get("error_subcode").and_then(Value::as_i64);
+        let word = subcode.map_or_else(|| code.to_string(), |subcode| format!("{code}.{subcode}"));
+        return Judged::of(meaning(code, response.status), Some(&word)).with_quotas(quotas);
+    }
+    if let Some(trouble) = crate::checks::by_status(response.status) {
+        return Judged::of(trouble, None).with_quotas(quotas);
+    }
+    let status = |field: &str| body.get(field).and_then(Value::as_i64);
+    match about {
+        Some(About::Token) => token(&body).with_quotas(quotas),
+        // 1: active, 9: in its grace period. What else there is means that no ad is shown.
+        Some(About::Ads) => match status("account_status") {
+            Some(1 | 9) => success(response),
+            Some(other) => Judged::of(Trouble::AccountGone, Some(&other.to_string())).with_quotas(quotas),
+            None => Judged::of(Trouble::Unreadable, None),
+        },
+        _ if text(&body, "/id").is_some() => success(response),
+        _ => Judged::of(Trouble::Unreadable, None),
+    }
+}
+
 impl Checks for MetaChecks {
     fn calls(&self, of: &Subject<'_>) -> Result<Vec<Call>, Unchecked> {
-        let token = of.own("access_token")?;
-        let version = version(of)?;
-        let get = |path: String, endpoint| {
-            Call::new(Method::Get, format!("{}/{version}/{path}", of.base(BASE)), endpoint)
-        };
-        let call = |about| {
-            Ok(match about {
-                About::Token => {
-                    let (app, secret) =
-                        (of.any("app_id").unwrap_or_default(), of.any("app_secret").unwrap_or_default());
-                    let base = of.base_for("app_secret", BASE);
-                    let url = format!("{base}/{version}/debug_token?input_token={}", encoded(token));
-                    Call::new(Method::Get, url, "/{version}/debug_token").bearer(&format!("{app}|{secret}"))
-                }
-                About::Number => {
-                    let path = format!("{}?fields=quality_rating", encoded(of.own("phone_number_id")?));
-                    get(path, "/{version}/{phone_number}").bearer(token)
-                }
-                About::Ads => {
-                    let account = of.own("ad_account_id")?.trim_start_matches("act_");
-                    let path = format!("act_{}?fields=account_status", encoded(account));
-                    get(path, "/{version}/{ad_account}").bearer(token)
-                }
-                About::Oneself => get("me?fields=id".to_owned(), "/{version}/me").bearer(token),
-            })
-        };
-        all(of).into_iter().map(call).collect()
+        calls(of, all(of))
     }
 
     fn judge(&self, of: &Subject<'_>, place: usize, response: &Response) -> Judged {
-        let quotas = quota::of_headers(&response.headers);
-        let Some(body) = response.json() else {
-            let trouble = crate::checks::by_status(response.status).unwrap_or(Trouble::Unreadable);
-            return Judged::of(trouble, None).with_quotas(quotas);
-        };
-        if let Some(error) = body.get("error") {
-            let code = error.get("code").and_then(Value::as_i64).unwrap_or_default();
-            let subcode = error.get("error_subcode").and_then(Value::as_i64);
-            let word = subcode.map_or_else(|| code.to_string(), |subcode| format!("{code}.{subcode}"));
-            return Judged::of(meaning(code, response.status), Some(&word)).with_quotas(quotas);
-        }
-        if let Some(trouble) = crate::checks::by_status(response.status) {
-            return Judged::of(trouble, None).with_quotas(quotas);
-        }
-        let status = |field: &str| body.get(field).and_then(Value::as_i64);
-        match all(of).get(place) {
-            Some(About::Token) => token(&body).with_quotas(quotas),
-            // 1: active, 9: in its grace period. What else there is means that no ad is shown.
-            Some(About::Ads) => match status("account_status") {
-                Some(1 | 9) => success(response),
-                Some(other) => Judged::of(Trouble::AccountGone, Some(&other.to_string())).with_quotas(quotas),
-                None => Judged::of(Trouble::Unreadable, None),
-            },
-            _ if text(&body, "/id").is_some() => success(response),
-            _ => Judged::of(Trouble::Unreadable, None),
-        }
+        judged(all(of).get(place).copied(), response)
     }
 
     fn status_page(&self) -> Option<StatusPage> {
@@ -175,6 +195,8 @@ mod tests {
                 format!("{base}/act_3?fields=account_status"),
             ]
         );
+        let business = [TOKEN, &[("business_account_id", "4")]].concat();
+        assert_eq!(called(&MetaChecks, &business).unwrap(), [format!("{base}/4?fields=id")]);
     }
 
     #[test]

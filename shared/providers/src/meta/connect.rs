@@ -2,14 +2,17 @@
 //!
 //! Facts ("Manually build a login flow", "Facebook Login for Business"): the page is a dialog of the Graph API's version,
 //! permissions with commas between them; Login for Business has a `config_id` instead of permissions. PKCE is there for
-//! `OpenID` Connect alone, in testing: none is sent. The answer says nothing of an account: the number, or the ad account, that
-//! the connection is for is asked with the token, which another person's does not show.
+//! `OpenID` Connect alone, in testing: none is sent. The answer says nothing of an account: the number, or else the WhatsApp
+//! Business account, and the ad account that the connection is for are asked with the token, which another person's does not
+//! show. That a token is good says nothing of whose it is.
+
+use tillwatch_domain::health::Trouble;
 
 use super::subscriptions::BASE;
-use super::version;
+use super::{check, version};
 use crate::call::{Call, Method, Response};
 use crate::checks::{Subject, Unchecked};
-use crate::oauth::{Asked, Given, SignIn, Whose, by_check, check_calls, page_url, scopes, with_query};
+use crate::oauth::{Asked, Given, SignIn, Whose, by_judged, page_url, scopes, with_query};
 use crate::tokens::token_url;
 
 const WHATSAPP: &[&str] = &["whatsapp_business_management", "whatsapp_business_messaging"];
@@ -61,14 +64,16 @@ impl SignIn for MetaSignIn {
     }
 
     fn whose_calls(&self, of: &Subject<'_>) -> Result<Vec<Call>, Unchecked> {
-        check_calls("meta", of)
+        check::calls(of, check::accounts(of))
     }
 
     fn whose(&self, of: &Subject<'_>, place: usize, response: &Response) -> Whose {
-        match by_check("meta", of, place, response) {
+        let Some(about) = check::accounts(of).get(place).copied() else { return Whose::Untold };
+        let judged = check::judged(Some(about), response);
+        match judged.trouble {
             // What is not there for this person: "Unsupported get request", "object does not exist".
-            Whose::Untold if response.status == 400 || response.status == 404 => Whose::Others,
-            whose => whose,
+            Some(Trouble::Refused) if response.status == 400 || response.status == 404 => Whose::Others,
+            _ => by_judged(&judged),
         }
     }
 }
@@ -108,5 +113,24 @@ mod tests {
         assert_eq!(whose(400, r#"{"error":{"code":100,"error_subcode":33}}"#), Whose::Others);
         assert_eq!(whose(403, r#"{"error":{"code":200}}"#), Whose::Barred);
         assert_eq!(whose(500, r#"{"error":{"code":2}}"#), Whose::Untold);
+        assert_eq!(whose(400, r#"{"error":{"code":4}}"#), Whose::Untold, "a limit says nothing");
+    }
+
+    #[test]
+    fn a_token_is_asked_about_an_account_and_not_whether_it_is_good() {
+        let asked = |more: &[(&str, &str)]| {
+            let own: Words = [APP, &[("access_token", "a")], more].concat().into_iter().collect();
+            let of = Subject { own: &own, shared: &Words::default() };
+            let calls = MetaSignIn.whose_calls(&of).unwrap();
+            calls.into_iter().map(|call| call.endpoint).collect::<Vec<_>>()
+        };
+        assert_eq!(asked(&[("business_account_id", "4")]), ["/{version}/{business_account}"]);
+        assert_eq!(asked(&[("phone_number_id", "2")]), ["/{version}/{phone_number}"]);
+        assert_eq!(asked(&[]), [""; 0], "nobody can tell");
+        let own: Words = [("business_account_id", "4"), ("access_token", "a")].into_iter().collect();
+        let of = Subject { own: &own, shared: &Words::default() };
+        let whose = |status, body| MetaSignIn.whose(&of, 0, &answer(status, body));
+        assert_eq!(whose(200, r#"{"id":"4"}"#), Whose::Theirs);
+        assert_eq!(whose(400, r#"{"error":{"code":100,"error_subcode":33}}"#), Whose::Others);
     }
 }
