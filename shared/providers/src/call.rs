@@ -143,6 +143,11 @@ impl Words {
         self.0.get(name).map(|text| text.expose_secret().trim()).filter(|text| !text.is_empty())
     }
 
+    /// All that are not blank, by name.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.keys().filter_map(|name| Some((name.as_str(), self.get(name)?)))
+    }
+
     /// Adds one, over one of the same name.
     pub fn put(&mut self, name: impl Into<String>, text: impl Into<String>) {
         self.0.insert(name.into(), SecretString::from(text.into()));

@@ -130,6 +130,12 @@ pub enum OutboundError {
     /// The connection broke, or what came is no HTTP.
     #[error("the connection to {0} broke: try again later")]
     Broken(String),
+    /// What is to be put into a header can't be sent in one: a line break in it, most likely, or a typographic quote.
+    #[error(
+        "the header `{0}` can't be sent: what is put into it holds a line break, or a letter beyond A to Z. Correct the \
+         token, key or name that it is made of"
+    )]
+    Unsendable(String),
     /// This side is broken.
     #[error("no client could be made: {0}")]
     NoClient(String),
@@ -151,6 +157,7 @@ impl OutboundError {
             Self::Redirects(..) => "redirects",
             Self::Meddled(_) => "meddled",
             Self::Broken(_) => "broken",
+            Self::Unsendable(_) => "unsendable",
             Self::NoClient(_) => "no_client",
         }
     }
@@ -215,9 +222,8 @@ impl Outbound {
         let mut request = self.client()?.request(method, url);
         for (name, value) in &ask.headers {
             let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| OutboundError::BadUrl)?;
-            // A secret with a line break in it, most likely.
             let mut value = HeaderValue::from_str(value.expose_secret().trim())
-                .map_err(|_| OutboundError::NoClient(format!("the header `{name}` has no usable value")))?;
+                .map_err(|_| OutboundError::Unsendable(name.to_string()))?;
             value.set_sensitive(true);
             request = request.header(name, value);
         }

@@ -111,7 +111,9 @@ async fn a_secret_with_a_line_break_is_no_header_and_is_not_told() {
     let url = server(answering("200 OK", "")).await;
     let headers = vec![("authorization", &secret)];
     let ask = Ask { provider: "p", endpoint: "/x", method: "GET", url: &url, headers, body: None };
-    let error = Outbound::new(limits()).ask(&ask).await.err().unwrap().to_string();
+    let error = Outbound::new(limits()).ask(&ask).await.err().unwrap();
+    assert_eq!(error, OutboundError::Unsendable("authorization".to_owned()));
+    let error = error.to_string();
     assert!(error.contains("authorization") && !error.contains("hunter2"), "{error}");
 }
 

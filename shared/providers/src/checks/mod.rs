@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
+use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use tillwatch_domain::health::Trouble;
 
@@ -42,6 +43,14 @@ pub enum Unchecked {
     Senseless(&'static str, &'static str),
 }
 
+/// Why a call can't be sent: the setting of that name, which is part of a header, is nothing that a header can hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the setting `{0}` can't be sent: it holds a line break, a typographic quote or another letter beyond A to Z. Enter it \
+     anew, without what came along when it was copied"
+)]
+pub struct Unsendable(pub String);
+
 impl<'a> Subject<'a> {
     /// A setting or token of the connection that there must be.
     pub fn own(&self, name: &'static str) -> Result<&'a str, Unchecked> {
@@ -51,6 +60,15 @@ impl<'a> Subject<'a> {
     /// A credential that the connection has for itself, or else the application for all.
     pub fn any(&self, name: &'static str) -> Option<&'a str> {
         self.own.get(name).or_else(|| self.shared.get(name))
+    }
+
+    /// Why a call can't be sent, if it can't: its headers hold what no header can.
+    pub fn unsendable(&self, call: &Call) -> Option<Unsendable> {
+        let is_sendable = |text: &str| text.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
+        let bad = |words: &'a Words| words.all().filter(|(_, text)| !is_sendable(text));
+        let is_of = |text: &str| call.headers.iter().any(|(_, value)| value.expose_secret().contains(text));
+        let found = bad(self.own).chain(bad(self.shared)).find(|(_, text)| is_of(text));
+        found.map(|(name, _)| Unsendable(name.to_owned()))
     }
 
     /// Where the API is reached with the connection's own credentials, without a slash at its end.
@@ -372,6 +390,25 @@ mod tests {
         for provider in ["stripe", "meta"] {
             let calls = calls_of(provider).calls(&Subject { own: &own, shared: &shared }).unwrap();
             assert!(!calls[0].url.contains("evil"), "{provider}: {}", calls[0].url);
+        }
+    }
+
+    #[test]
+    fn what_no_header_can_hold_is_named_by_its_setting_and_never_quoted() {
+        let base = [("url", "https://x.odoo.com"), ("database", "x"), ("api_key", "hunter2"), ("note", "café")];
+        let unsendable = |more: &[(&str, &str)]| {
+            let own: Words = [&base, more].concat().into_iter().collect();
+            let of = Subject { own: &own, shared: &Words::default() };
+            let calls = calls_of("odoo").calls(&of).unwrap();
+            of.unsendable(&calls[0]).map(|unsendable| unsendable.to_string())
+        };
+        assert_eq!(unsendable(&[]), None, "what is in no header does no harm");
+        for (name, text) in
+            [("api_key", "hunter2\nhunter3"), ("api_key", "\u{201c}hunter2\u{201d}"), ("database", "café")]
+        {
+            let told = unsendable(&[(name, text)]).unwrap();
+            assert!(told.contains(&format!("`{name}`")), "{told}");
+            assert!(!told.contains("hunter2") && !told.contains("café"), "{told}");
         }
     }
 

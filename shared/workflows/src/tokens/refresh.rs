@@ -430,6 +430,7 @@ pub(super) fn unanswered(error: &OutboundError) -> Failure {
         | OutboundError::Certificate(_)
         | OutboundError::Unreachable(_)
         | OutboundError::Meddled(_)
+        | OutboundError::Unsendable(_)
         | OutboundError::NoClient(_) => Failure::NotMade,
         OutboundError::Redirects(..) => Failure::Ours,
         OutboundError::TimedOut(_) | OutboundError::TooLarge(_) | OutboundError::Broken(_) => Failure::Lost,

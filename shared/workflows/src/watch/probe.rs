@@ -168,6 +168,9 @@ async fn called(caller: &impl Caller, checks: &dyn Checks, of: &Subject<'_>, clo
     };
     let mut unanswered = 0;
     for (place, call) in calls.iter().enumerate() {
+        if let Some(unsendable) = of.unsendable(call) {
+            return Probed::unchecked(began.as_millisecond(), unsendable.to_string());
+        }
         let asked = clock.now();
         let answer = caller.call(call).await;
         let took = since(asked, clock);
@@ -234,7 +237,9 @@ fn is_worse(found: Option<Trouble>, known: Option<Trouble>) -> bool {
 /// What it means for a connection that there was no answer.
 pub(crate) fn trouble(error: &OutboundError) -> Trouble {
     match error {
-        OutboundError::BadUrl | OutboundError::Plain(_) => Trouble::Misconfigured,
+        OutboundError::BadUrl | OutboundError::Plain(_) | OutboundError::Unsendable(_) => {
+            Trouble::Misconfigured
+        }
         OutboundError::NotPublic(_) => Trouble::AddressNotPublic,
         OutboundError::NotFound(_) => Trouble::NoAddress,
         OutboundError::NobodyListens(_) | OutboundError::Unreachable(_) | OutboundError::Broken(_) => {
@@ -387,6 +392,17 @@ mod tests {
         assert!(silent.is_cut_off && silent.check.trouble == Some(Trouble::TimedOut));
         let meddled = found(Err(OutboundError::Meddled("smtp.example.com".to_owned())), 10).await;
         assert!(!meddled.is_cut_off && meddled.check.trouble == Some(Trouble::Refused));
+    }
+
+    #[tokio::test]
+    async fn what_no_header_can_hold_is_a_wrong_setting_and_not_our_network() {
+        let own = [("access_token", "hunter2\nhunter2")];
+        let found = found_of("square", &own, &[], 0).await;
+        assert_eq!((found.check.trouble, found.calls.len()), (Some(Trouble::Misconfigured), 0));
+        let advice = found.advice.unwrap();
+        assert!(advice.contains("`access_token`") && !advice.contains("hunter2"), "{advice}");
+        let named = OutboundError::Unsendable("authorization".to_owned());
+        assert_eq!(trouble(&named), Trouble::Misconfigured);
     }
 
     #[tokio::test]
