@@ -25,6 +25,12 @@ const LONGEST_WAIT: Duration = Duration::from_hours(1);
 const MARGIN: Duration = Duration::from_mins(15);
 /// How long a token is taken to live whose answer does not say.
 const UNTOLD_LIFE: Duration = Duration::from_hours(24);
+/// No token is taken to live longer, whatever an answer says.
+const LONGEST_LIFE: Duration = Duration::from_hours(10 * 365 * 24);
+/// A provider is left alone for so long at most, however long it asks for: it may have been asked for by mistake.
+const LONGEST_ASKED: Duration = Duration::from_hours(6);
+/// A new token is not refreshed again before that, however short it lives.
+const SOONEST: Duration = Duration::from_mins(1);
 
 /// What a provider lets be done with its refresh tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,7 +185,8 @@ pub enum Outcome {
 impl Token {
     /// One that was just had, of this life.
     pub fn obtained(now_ms: i64, lives: Option<Duration>, refresh_lives: Option<Duration>) -> Self {
-        let ends = |lives: Option<Duration>| lives.map(|lives| now_ms + millis(lives));
+        let ends =
+            |lives: Option<Duration>| lives.map(|lives| now_ms.saturating_add(millis(lives.min(LONGEST_LIFE))));
         Self {
             obtained_ms: now_ms,
             expires_ms: ends(lives),
@@ -195,15 +202,15 @@ impl Token {
             // However long it still lives: whether it can be refreshed must be known before it ends.
             return self.not_before_ms;
         }
-        let life = millis(UNTOLD_LIFE);
-        let life = self.expires_ms.map_or(life, |end| (end - self.obtained_ms).max(0));
+        let told = |end: i64| end.saturating_sub(self.obtained_ms).clamp(0, millis(LONGEST_LIFE));
+        let life = self.expires_ms.map_or(millis(UNTOLD_LIFE), told);
         // A fifth of its life, a quarter of an hour at least, and never more than half of it.
         let margin = (life / 5).max(millis(MARGIN)).min(life / 2);
         let before_its_end = self.obtained_ms + life - margin;
         let due =
             grant.every.map_or(before_its_end, |every| before_its_end.min(self.obtained_ms + millis(every)));
         let jitter = margin / 4 * i64::from(spread % 1_000) / 1_000;
-        (due - jitter).max(self.not_before_ms)
+        (due - jitter).max(self.obtained_ms + millis(SOONEST)).max(self.not_before_ms)
     }
 
     /// The same, had by this grant.
@@ -344,7 +351,8 @@ impl Token {
         if failure != Failure::Refused {
             self.refusals = 0;
         }
-        self.not_before_ms = now_ms + millis(retry_after.map_or(wait, |asked| asked.max(wait)));
+        let wait = retry_after.map_or(wait, |asked| asked.min(LONGEST_ASKED).max(wait));
+        self.not_before_ms = now_ms.saturating_add(millis(wait));
     }
 }
 
@@ -414,7 +422,7 @@ mod tests {
         let due = |token: Token| token.due_ms(&PLAIN, 0);
         assert_eq!(due(hour()), 45 * MINUTE_MS);
         assert_eq!(due(Token::obtained(0, Some(Duration::from_hours(30 * 24)), None)), 24 * 24 * HOUR_MS);
-        assert_eq!(due(Token::obtained(0, Some(Duration::from_mins(1)), None)), 30_000);
+        assert_eq!(due(Token::obtained(0, Some(Duration::from_mins(10)), None)), 5 * MINUTE_MS);
         assert_eq!(due(Token::obtained(0, None, None)), 24 * HOUR_MS * 4 / 5);
         let weekly = Grant { every: Some(Duration::from_hours(7 * 24)), ..PLAIN };
         assert_eq!(
@@ -526,6 +534,28 @@ mod tests {
         token.end(Outcome::Failed { failure: Failure::Unavailable, retry_after }, &PLAIN, 0, 0);
         assert_eq!(token.begin("w", &PLAIN, false, HOUR_MS), Err(NotNow::TooSoon(2 * HOUR_MS)));
         assert_eq!(token.due_ms(&PLAIN, 0), 2 * HOUR_MS);
+    }
+
+    #[test]
+    fn no_answer_has_a_token_refreshed_without_end_or_never_again() {
+        let forever = Duration::from_secs(u64::MAX);
+        for lives in [Duration::ZERO, Duration::from_secs(1), Duration::from_mins(1)] {
+            assert_eq!(Token::obtained(0, Some(lives), None).due_ms(&PLAIN, 0), MINUTE_MS, "{lives:?}");
+        }
+        let token = Token::obtained(1_795_474_800_000, Some(forever), Some(forever));
+        let years = millis(LONGEST_LIFE);
+        assert_eq!(token.expires_ms, Some(1_795_474_800_000 + years));
+        assert!(token.due_ms(&PLAIN, 999) > 1_795_474_800_000);
+        // What was told elsewhere is no better.
+        for told in [i64::MAX, i64::MIN] {
+            let told = Token { expires_ms: Some(told), ..Token::obtained(1_795_474_800_000, None, None) };
+            assert!((1_795_474_860_000..=1_795_474_800_000 + years).contains(&told.due_ms(&PLAIN, 0)));
+        }
+        let mut token = hour();
+        token.begin("w", &PLAIN, false, 0).unwrap();
+        let outcome = Outcome::Failed { failure: Failure::Unavailable, retry_after: Some(forever) };
+        token.end(outcome, &PLAIN, 0, 0);
+        assert_eq!(token.due_ms(&PLAIN, 0), millis(LONGEST_ASKED));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use jiff::fmt::rfc2822;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
@@ -110,12 +111,16 @@ pub struct Response {
 }
 
 impl Response {
-    /// How long the provider asks to be left alone.
+    /// How long the provider asks to be left alone: in seconds, or until a time of its own clock (RFC 9110, 10.2.3).
     pub fn retry_after(&self) -> Option<Duration> {
         let text = self.headers.get("retry-after")?.trim();
         // Shopify writes `2.0`.
         let (whole, rest) = text.split_once('.').unwrap_or((text, ""));
-        let seconds: u64 = whole.parse().ok()?;
+        let Ok(seconds) = whole.parse::<u64>() else {
+            let time = |text: &str| Some(rfc2822::parse(text.trim()).ok()?.timestamp());
+            let (until, now) = (time(text)?, time(self.headers.get("date")?)?);
+            return Duration::try_from(until.duration_since(now)).ok();
+        };
         let more = u64::from(rest.bytes().any(|digit| digit != b'0'));
         Some(Duration::from_secs(seconds.saturating_add(more)))
     }
@@ -216,6 +221,17 @@ mod tests {
         };
         assert_eq!((of("2"), of("2.0"), of("1.5"), of(" 7 ")), (Some(2), Some(2), Some(2), Some(7)));
         assert_eq!((of("soon"), of("Wed, 21 Oct 2026 07:28:00 GMT"), of("-1")), (None, None, None));
+    }
+
+    #[test]
+    fn a_time_to_wait_for_is_told_by_the_providers_own_clock() {
+        let of = |date: &str| {
+            let headers = [("Retry-After", "Wed, 21 Oct 2026 07:28:00 GMT"), ("Date", date)];
+            let headers = Headers::from_iter(headers);
+            Response { status: 429, headers, body: vec![] }.retry_after().map(|span| span.as_secs())
+        };
+        assert_eq!(of("Wed, 21 Oct 2026 07:26:30 GMT"), Some(90));
+        assert_eq!((of("Wed, 21 Oct 2026 08:00:00 GMT"), of("today")), (None, None));
     }
 
     #[test]
