@@ -229,6 +229,18 @@ async fn lives_of_every_length_are_kept_up_with() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_put_back_stops_no_refresh_for_long() {
+    let place = Place::new().await;
+    place.minutes(3).await;
+    assert_eq!(place.family.lock().unwrap().generation, 1);
+    place.world.clock().put_back(Duration::from_hours(30));
+    place.world.stack().schedule_checks(true).await.unwrap();
+    place.minutes(3).await;
+    assert_eq!(place.family.lock().unwrap().generation, 2);
+    place.is_whole("the clock was put back").await;
+}
+
+#[tokio::test]
 async fn two_workers_at_once_refresh_once() {
     let place = Place::new().await;
     let refresher = place.world.stack().refresher();

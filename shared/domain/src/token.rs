@@ -31,6 +31,8 @@ const LONGEST_LIFE: Duration = Duration::from_hours(10 * 365 * 24);
 const LONGEST_ASKED: Duration = Duration::from_hours(6);
 /// A new token is not refreshed again before that, however short it lives.
 const SOONEST: Duration = Duration::from_mins(1);
+/// How far the clocks of two workers may be apart.
+const CLOCKS_APART: Duration = Duration::from_mins(1);
 
 /// What a provider lets be done with its refresh tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -185,8 +187,9 @@ pub enum Outcome {
 impl Token {
     /// One that was just had, of this life.
     pub fn obtained(now_ms: i64, lives: Option<Duration>, refresh_lives: Option<Duration>) -> Self {
-        let ends =
-            |lives: Option<Duration>| lives.map(|lives| now_ms.saturating_add(millis(lives.min(LONGEST_LIFE))));
+        let ends = |lives: Option<Duration>| {
+            lives.map(|lives| now_ms.saturating_add(millis(lives.min(LONGEST_LIFE))))
+        };
         Self {
             obtained_ms: now_ms,
             expires_ms: ends(lives),
@@ -223,6 +226,24 @@ impl Token {
     /// that there was then, and what is asked without it is refused.
     pub fn is_short_of(&self, grant: &Grant) -> bool {
         self.lasts && grant.single_use
+    }
+
+    /// Brings back what was written by a clock that was ahead and was put back: nothing of it may last longer from now on
+    /// than it ever may. Whether that is so of when it was had: then nobody knows how long it still lives.
+    pub fn put_back(&mut self, now_ms: i64) -> bool {
+        self.not_before_ms = self.not_before_ms.min(now_ms.saturating_add(millis(LONGEST_ASKED)));
+        if let Some(lease) = &mut self.lease {
+            lease.until_ms = lease.until_ms.min(now_ms.saturating_add(millis(LEASE)));
+        }
+        let ahead = self.obtained_ms.saturating_sub(now_ms);
+        if ahead <= millis(CLOCKS_APART) {
+            return false;
+        }
+        self.obtained_ms = now_ms;
+        for end in [&mut self.expires_ms, &mut self.refresh_expires_ms].into_iter().flatten() {
+            *end = end.saturating_sub(ahead);
+        }
+        true
     }
 
     /// Whether it can still be used.
@@ -556,6 +577,26 @@ mod tests {
         let outcome = Outcome::Failed { failure: Failure::Unavailable, retry_after: Some(forever) };
         token.end(outcome, &PLAIN, 0, 0);
         assert_eq!(token.due_ms(&PLAIN, 0), millis(LONGEST_ASKED));
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_and_is_put_back_holds_nothing_up_for_long() {
+        const YEAR_MS: i64 = 365 * 24 * HOUR_MS;
+        let mut token = Token::obtained(YEAR_MS, Some(Duration::from_hours(1)), None);
+        token.begin("a", &ROTATING, false, YEAR_MS).unwrap();
+        assert!(token.put_back(0));
+        assert_eq!((token.obtained_ms, token.expires_ms), (0, Some(HOUR_MS)));
+        assert_eq!(token.clone().begin("b", &ROTATING, true, 0), Err(NotNow::Busy(MINUTE_MS)));
+        // Once brought back, it stays as it is.
+        let before = token.clone();
+        assert!(!token.put_back(0) && token == before);
+        let mut token = hour();
+        fails(&mut token, Failure::Unavailable, &PLAIN, YEAR_MS);
+        assert!(!token.put_back(0));
+        assert_eq!(token.due_ms(&PLAIN, 0), millis(LONGEST_ASKED));
+        // Clocks are never quite together.
+        let mut token = Token::obtained(1_000, None, None);
+        assert!(!token.put_back(0) && token.obtained_ms == 1_000);
     }
 
     #[test]

@@ -395,7 +395,8 @@ mod tests {
 
     #[test]
     fn what_no_header_can_hold_is_named_by_its_setting_and_never_quoted() {
-        let base = [("url", "https://x.odoo.com"), ("database", "x"), ("api_key", "hunter2"), ("note", "café")];
+        let base =
+            [("url", "https://x.odoo.com"), ("database", "x"), ("api_key", "hunter2"), ("note", "café")];
         let unsendable = |more: &[(&str, &str)]| {
             let own: Words = [&base, more].concat().into_iter().collect();
             let of = Subject { own: &own, shared: &Words::default() };

@@ -33,6 +33,9 @@ pub use standing::TokenStanding;
 const FIRST_LOOK: Duration = Duration::from_secs(20);
 const FIRST_WITHIN: u32 = 10_000;
 
+/// However long a token lives, it is looked at as often: what was noted by a clock that was ahead does not hold for longer.
+pub(crate) const LOOKED_AT: Duration = Duration::from_hours(24);
+
 /// Why something of tokens could not be done. Ours, and tried again.
 #[derive(Debug, thiserror::Error)]
 pub enum TokensError {
@@ -97,6 +100,9 @@ impl TokenRoster {
         change: impl Fn(&mut TokenStanding),
     ) -> Result<(), TokensError> {
         let Connection { id, provider, .. } = connection;
+        // By a clock that is put back, it is not due for long.
+        let latest_ms = millis(self.agenda.clock.now(), LOOKED_AT);
+        let due_ms = if due_ms == NEVER_MS { due_ms } else { due_ms.min(latest_ms) };
         let kept = self.agenda.watched.get::<TokenStanding>(id).await?;
         let noted = |standing: &mut TokenStanding| {
             standing.describe(connection);

@@ -105,19 +105,21 @@ impl Refresher {
             Some(state) => state,
             None => self.first_seen(id, now).await?,
         };
+        let was_ahead = state.put_back(now.as_millisecond());
+        let is_new = kept.state.as_ref() != Some(&state);
         if state.is_short_of(&grant) {
             let advice = "the application's `client_secret` is missing, with which the token was had: put it back under `api` in \
                           the provider's secret";
             return self.not_here(&connection, UNSET, Some(advice.to_owned())).await;
         }
         let mut due_ms = state.due_ms(&grant, spread(id));
-        if is_first && state.expires_ms.is_none() {
+        if was_ahead || (is_first && state.expires_ms.is_none()) {
             // Nobody knows when it ends: a refresh tells.
             due_ms = now.as_millisecond();
         }
         if why == Why::Due && !is_due(due_ms, now) {
-            if is_first {
-                // From now on it is known when it was seen.
+            if is_new {
+                // From now on it is known when it was seen, and what a false clock said is gone.
                 kept.state = Some(state.clone());
                 self.put(id, &kept).await?;
             }
@@ -139,7 +141,7 @@ impl Refresher {
                 if self.put(id, &kept).await?.is_none() {
                     return Err(TokensError::Contended(id.to_owned()));
                 }
-                if state.standing.needs_a_person() {
+                if state.standing == Standing::Ambiguous {
                     self.told_lost(&connection, &state);
                 }
             }

@@ -186,6 +186,7 @@ impl Refresher {
                 Some(state) => state,
                 None => self.first_seen(id, now).await?,
             };
+            state.put_back(now.as_millisecond());
             if state.begin_sign_in(owner, &grant, now.as_millisecond()).is_err() {
                 continue;
             }

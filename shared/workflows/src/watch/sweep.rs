@@ -11,7 +11,7 @@ use super::beside::Subject;
 use super::{Roster, WatchError};
 use crate::agenda::millis;
 use crate::reconcile::{ReconcileRoster, is_reconciled};
-use crate::tokens::TokenRoster;
+use crate::tokens::{LOOKED_AT, TokenRoster};
 
 /// What is due later than its interval says by more than this, or than a provider may ask for, is due by another clock.
 const LEEWAY: Duration = Duration::from_hours(1);
@@ -38,6 +38,8 @@ impl Roster {
             let longest = self.interval(provider.name()).unwrap_or_default() * 2 + LEEWAY;
             let far_off_ms = millis(self.clock.now(), longest);
             let is_far_off = |due_ms: i64| due_ms != NEVER_MS && due_ms > far_off_ms;
+            let token_far_off_ms = millis(self.clock.now(), LOOKED_AT + LEEWAY);
+            let is_token_far_off = |due_ms: i64| due_ms != NEVER_MS && due_ms > token_far_off_ms;
             let mut after = String::new();
             loop {
                 let connections = &self.connections;
@@ -51,7 +53,9 @@ impl Roster {
                         self.enrol(connection).await?;
                         missed += 1;
                     }
-                    let is_asleep = with_token.remove(&connection.id).map(|due_ms| due_ms == NEVER_MS);
+                    let due_ms =
+                        with_token.remove(&connection.id).filter(|due_ms| !is_token_far_off(*due_ms));
+                    let is_asleep = due_ms.map(|due_ms| due_ms == NEVER_MS);
                     if is_refreshed && is_asleep != Some(connection.state == State::Disabled) {
                         token_roster.enrol(connection).await?;
                     }
