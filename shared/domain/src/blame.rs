@@ -153,8 +153,8 @@ pub struct Evidence<'a> {
     pub incident: Option<bool>,
     /// Whether the tenant's own server answers, and not the provider's.
     pub is_tenants_server: bool,
-    /// Whether the provider refused our application when the token was to be refreshed: then it is no wonder that the token
-    /// has ended.
+    /// Whether the provider refuses our application: then nothing is said of the connection. Or did when the token was to be
+    /// refreshed: then it is no wonder that the token has ended.
     pub is_application_refused: bool,
 }
 
@@ -223,7 +223,7 @@ fn by_what_is_known(evidence: &Evidence<'_>) -> (Blame, Reason) {
     if trouble == Trouble::NotChecked {
         return (Blame::Us, Reason::NotChecked);
     }
-    if evidence.is_application_refused && trouble == Trouble::TokenRefused {
+    if evidence.is_application_refused && matches!(trouble, Trouble::TokenRefused | Trouble::Misconfigured) {
         return (Blame::Us, Reason::ApplicationRefused);
     }
     if is_of_the_account(trouble) {
@@ -322,6 +322,8 @@ mod tests {
     fn a_token_that_is_refused_is_the_tenants_matter_unless_most_are_refused_at_once() {
         assert_eq!(told(&evidence(Trouble::TokenRefused, refused(each(40), each(1)))), "tenant");
         assert_eq!(told(&evidence(Trouble::TokenRefused, refused(each(40), each(21)))), "us");
+        let app = Evidence { is_application_refused: true, ..evidence(Trouble::Misconfigured, peers(40, 0)) };
+        assert_eq!(blame(&app), (Blame::Us, Reason::ApplicationRefused));
         let app = Evidence { is_application_refused: true, ..evidence(Trouble::TokenRefused, peers(40, 0)) };
         assert_eq!(told(&app), "us");
         let late = Evidence { trouble: Trouble::TimedOut, ..app };

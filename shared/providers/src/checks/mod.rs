@@ -105,6 +105,8 @@ pub struct Judged {
     pub quotas: Vec<Quota>,
     /// What is told of the token.
     pub token: Option<TokenFacts>,
+    /// Whether it is our application that the provider refuses: it says nothing of the connection.
+    pub is_of_our_application: bool,
 }
 
 impl fmt::Debug for Judged {
@@ -114,6 +116,7 @@ impl fmt::Debug for Judged {
             .field("code", &self.code)
             .field("quotas", &self.quotas)
             .field("token", &self.token)
+            .field("is_of_our_application", &self.is_of_our_application)
             .finish()
     }
 }

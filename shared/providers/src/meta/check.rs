@@ -2,7 +2,7 @@
 //! WhatsApp Business account, and the ad account that it is for.
 //!
 //! Facts ("Graph API: `debug_token`", "Handling errors", "Rate limits"): what is said of a token that is not valid comes with
-//! `200`, under `is_valid`; `expires_at` is 0 where it never ends. A reached limit is a `400` with the codes 4, 17, 32, 613
+//! `200`, under `is_valid`; an error in its place is of the app, whose own token asks. `expires_at` is 0 where it never ends. A reached limit is a `400` with the codes 4, 17, 32, 613
 //! and 80000 to 80014; a token that is not good is the code 190, with `400` or `401`.
 
 use serde_json::Value;
@@ -105,18 +105,24 @@ pub(super) fn calls(of: &Subject<'_>, all: Vec<About>) -> Result<Vec<Call>, Unch
 /// What the answer to the call about this says.
 pub(super) fn judged(about: Option<About>, response: &Response) -> Judged {
     let quotas = quota::of_headers(&response.headers);
+    let wrong = |trouble, word: Option<&str>| match (about, trouble) {
+        (Some(About::Token), Trouble::TokenRefused | Trouble::ScopeMissing | Trouble::Refused) => {
+            Judged { is_of_our_application: true, ..Judged::of(Trouble::Misconfigured, word) }
+        }
+        (_, trouble) => Judged::of(trouble, word),
+    };
     let Some(body) = response.json() else {
         let trouble = crate::checks::by_status(response.status).unwrap_or(Trouble::Unreadable);
-        return Judged::of(trouble, None).with_quotas(quotas);
+        return wrong(trouble, None).with_quotas(quotas);
     };
     if let Some(error) = body.get("error") {
         let code = error.get("code").and_then(Value::as_i64).unwrap_or_default();
         let subcode = error.get("error_subcode").and_then(Value::as_i64);
         let word = subcode.map_or_else(|| code.to_string(), |subcode| format!("{code}.{subcode}"));
-        return Judged::of(meaning(code, response.status), Some(&word)).with_quotas(quotas);
+        return wrong(meaning(code, response.status), Some(&word)).with_quotas(quotas);
     }
     if let Some(trouble) = crate::checks::by_status(response.status) {
-        return Judged::of(trouble, None).with_quotas(quotas);
+        return wrong(trouble, None).with_quotas(quotas);
     }
     let status = |field: &str| body.get(field).and_then(Value::as_i64);
     match about {
@@ -138,7 +144,10 @@ impl Checks for MetaChecks {
     }
 
     fn judge(&self, of: &Subject<'_>, place: usize, response: &Response) -> Judged {
-        judged(all(of).get(place).copied(), response)
+        let judged = judged(all(of).get(place).copied(), response);
+        // With an application of its own it is the connection's.
+        let is_ours = judged.is_of_our_application && of.own.get("app_secret").is_none();
+        Judged { is_of_our_application: is_ours, ..judged }
     }
 
     fn status_page(&self) -> Option<StatusPage> {
@@ -207,6 +216,24 @@ mod tests {
         let live = judged(&MetaChecks, APP, 0, &answer(200, &body.replace("false", "true")));
         assert_eq!(live.trouble, None);
         assert_eq!(live.token.unwrap().expires_at.unwrap().as_second(), 1_792_567_710);
+    }
+
+    #[test]
+    fn an_error_in_the_place_of_what_a_token_is_worth_is_of_the_app_and_says_nothing_of_the_token() {
+        let own: crate::call::Words = TOKEN.iter().copied().collect();
+        let shared: crate::call::Words = [("app_id", "1"), ("app_secret", "wrong")].into_iter().collect();
+        let of = Subject { own: &own, shared: &shared };
+        let found = |status, body: &str| MetaChecks.judge(&of, 0, &answer(status, body));
+        for (status, code) in [(400, 190), (401, 190), (400, 101), (400, 100)] {
+            let found = found(status, &format!(r#"{{"error":{{"code":{code}}}}}"#));
+            assert_eq!(found.trouble, Some(Trouble::Misconfigured), "{code}");
+            assert!(found.is_of_our_application);
+        }
+        let busy = found(400, r#"{"error":{"code":4}}"#);
+        assert_eq!((busy.trouble, busy.is_of_our_application), (Some(Trouble::RateLimited), false));
+        // With an application of its own the fault is the connection's.
+        let own = judged(&MetaChecks, APP, 0, &answer(400, r#"{"error":{"code":190}}"#));
+        assert_eq!((own.trouble, own.is_of_our_application), (Some(Trouble::Misconfigured), false));
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub struct Doing {
     /// Why nothing could be asked, and what to do.
     #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
-    /// Whether the token is refused because the provider refused to refresh it for our application.
+    /// Whether the provider refuses our application: it says so, or the token is refused because it was not refreshed for it.
     #[serde(rename = "ar", default, skip_serializing_if = "std::ops::Not::not")]
     pub is_application_refused: bool,
     /// What is left of the provider's limits.

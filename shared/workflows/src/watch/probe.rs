@@ -16,6 +16,10 @@ use tillwatch_providers::smtp::{self, MailServer};
 /// An answer that takes longer is late (E7: 2 s for an API).
 pub(crate) const LATE: Duration = Duration::from_secs(2);
 
+/// What to do where the provider refuses our application.
+const OUR_APPLICATION: &str = "the provider refuses our application, and says nothing of this connection: correct its id and \
+                               secret under `api` in the provider's secret";
+
 /// One call, as it is kept. Holds no secret: neither the URL nor what came.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Called {
@@ -60,7 +64,7 @@ pub struct Probed {
     pub calls: Vec<Called>,
     /// Whether nothing came from anyone: it may be that nothing can be reached from here.
     pub is_cut_off: bool,
-    /// Whether the provider refused our application when the token was to be refreshed.
+    /// Whether the provider refuses our application: it says so, or did when the token was to be refreshed.
     pub is_application_refused: bool,
 }
 
@@ -141,6 +145,7 @@ impl Probed {
         self.token = judged.token.or(self.token.take());
         let longest = self.check.took_ms.max(millis(took));
         if is_worse(found, self.check.trouble) {
+            self.is_application_refused = judged.is_of_our_application;
             self.code = judged.code;
             self.endpoint = Some(endpoint);
             self.check = Check::found(self.check.at_ms, found, longest);
@@ -180,7 +185,9 @@ async fn called(caller: &impl Caller, checks: &dyn Checks, of: &Subject<'_>, clo
         unanswered += usize::from(answer.as_ref().is_err_and(is_silence));
         let status = answer.as_ref().ok().map(|response| response.status);
         let answer = answer.map(|response| checks.judge(of, place, &response));
-        probed.take(Asked { endpoint: call.endpoint, took, status, answer, advice: None });
+        let is_of_ours = answer.as_ref().is_ok_and(|judged| judged.is_of_our_application);
+        let advice = is_of_ours.then_some(OUR_APPLICATION);
+        probed.take(Asked { endpoint: call.endpoint, took, status, answer, advice });
     }
     probed.is_cut_off = unanswered > 0 && unanswered == calls.len();
     if checks.is_tenants_server() {
@@ -392,6 +399,19 @@ mod tests {
         assert!(silent.is_cut_off && silent.check.trouble == Some(Trouble::TimedOut));
         let meddled = found(Err(OutboundError::Meddled("smtp.example.com".to_owned())), 10).await;
         assert!(!meddled.is_cut_off && meddled.check.trouble == Some(Trouble::Refused));
+    }
+
+    #[tokio::test]
+    async fn who_refuses_our_application_says_nothing_of_the_connection() {
+        let own: Words = META[..2].iter().copied().collect();
+        let shared: Words = [("app_id", "1"), ("app_secret", "wrong")].into_iter().collect();
+        let clock = Slow(AtomicI64::new(1_795_474_980_000));
+        let answers = &[Ok((400, r#"{"error":{"code":190}}"#)), NUMBER];
+        let answering = Answering { answers, each_ms: 10, clock: &clock, next: AtomicI64::new(0) };
+        let of = Subject { own: &own, shared: &shared };
+        let found = probe(&answering, checks::of("meta").unwrap(), &of, &clock).await;
+        assert_eq!(found.check.finding, Finding::Inconclusive);
+        assert!(found.is_application_refused && found.advice.unwrap().contains("our application"));
     }
 
     #[tokio::test]
