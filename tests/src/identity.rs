@@ -130,7 +130,7 @@ impl Provider {
             "shopify" => Reply::json(200, json!({"data": {"shop": {"myshopifyDomain": account}}})),
             "zettle" => Reply::json(200, json!({"uuid": "u", "organizationUuid": account})),
             "loyverse" => Reply::json(200, json!({"id": account})),
-            "meta" if is_app => Reply::json(200, json!({"data": {"is_valid": true, "expires_at": 0}})),
+            "meta" if is_app => Reply::json(200, json!({"data": {"is_valid": true}})),
             "meta" if is_there => Reply::json(200, json!({"id": account})),
             "meta" => Reply::json(400, json!({"error": {"code": 100, "error_subcode": 33}})),
             _ if is_there => Reply::json(200, json!({"kind": "calendar#calendarListEntry", "id": account})),

@@ -20,8 +20,8 @@ use super::{Refresher, TokenStanding, TokensError, standing};
 use crate::agenda::{Why, is_due, millis};
 use crate::configuration::{ACCESS, OpenedTokens, REFRESH, Tokens, Unconfigured};
 use crate::credentials::{ask, own};
-use crate::watch::Doing;
 use crate::watch::probe::Called;
+use crate::watch::{Doing, ToldOfToken};
 
 /// What came of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +100,10 @@ impl Refresher {
             Err(unset) => return self.not_here(&connection, UNSET, Some(unset.to_string())).await,
         };
 
+        let told = self.doing.get::<Doing>(id).await?.and_then(|doing| doing.document.token);
+        if told.is_some_and(|told| is_endless(told, kept.state.as_ref())) {
+            return self.not_here(&connection, BY_HAND, None).await;
+        }
         let is_first = kept.state.is_none();
         let mut state = match kept.state.clone() {
             Some(state) => state,
@@ -469,6 +473,11 @@ fn used(tokens: &OpenedTokens) -> Option<&str> {
     token.map(secrecy::ExposeSecret::expose_secret)
 }
 
+/// Whether a check was told that the token never ends, since it was had.
+fn is_endless(told: ToldOfToken, state: Option<&Token>) -> bool {
+    told.never_expires && state.is_none_or(|state| state.obtained_ms <= told.at_ms)
+}
+
 /// What a failure is called among the calls of a connection.
 fn trouble_of(answered: &Answered) -> Option<Trouble> {
     match answered {
@@ -503,6 +512,15 @@ mod tests {
             assert_ne!(used(&opened(other)), used(&leased), "{other:?}");
         }
         assert_ne!(used(&opened(&[(ACCESS, "a9")])), used(&opened(&[(ACCESS, "a0")])));
+    }
+
+    #[test]
+    fn what_is_told_to_never_end_is_refreshed_by_nobody_until_there_is_another() {
+        let told = ToldOfToken { at_ms: 1_000, expires_ms: None, never_expires: true };
+        let had = |at_ms| Token::obtained(at_ms, None, None);
+        assert!(is_endless(told, None) && is_endless(told, Some(&had(1_000))));
+        assert!(!is_endless(told, Some(&had(1_001))), "that was told of the one before");
+        assert!(!is_endless(ToldOfToken { never_expires: false, ..told }, None));
     }
 
     #[test]
