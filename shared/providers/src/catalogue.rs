@@ -69,6 +69,8 @@ pub enum SettingKind {
     Number,
     /// `true` or `false`.
     Flag,
+    /// A time in RFC 3339: `2027-02-28T00:00:00Z`.
+    Time,
 }
 
 impl Setting {
@@ -88,6 +90,16 @@ impl Setting {
         Self { default: Some(value), ..self }
     }
 }
+
+/// When a token, key or password ends that is renewed by hand.
+pub const TOKEN_EXPIRES_AT: &str = "token_expires_at";
+
+/// What may be said of a connection to any provider.
+const EVERYONES: &[Setting] = &[Setting::optional(
+    TOKEN_EXPIRES_AT,
+    SettingKind::Time,
+    "when its token, key or password ends, where nobody renews it and the provider does not tell",
+)];
 
 /// What may be said of a connection to any provider that sends webhooks.
 const COMMON: &[Setting] = &[
@@ -155,7 +167,7 @@ impl Entry {
     /// What may be said of a connection to it.
     pub fn settings(&self) -> impl Iterator<Item = &'static Setting> + use<> {
         let common = if self.sender.is_some() { COMMON } else { &[] };
-        self.about.settings.iter().chain(common)
+        self.about.settings.iter().chain(common).chain(EVERYONES)
     }
 
     /// The setting of that name.
@@ -199,6 +211,7 @@ mod tests {
         let (square, smtp) = (of("square").unwrap(), of("smtp").unwrap());
         assert!(square.sender().is_some() && square.setting("signing_key").is_some());
         assert!(smtp.sender().is_none() && smtp.setting("signing_key").is_none());
+        assert!([square, smtp].iter().all(|entry| entry.setting(TOKEN_EXPIRES_AT).is_some()));
         assert!(smtp.setting("password").is_some_and(|setting| setting.kind == SettingKind::Secret));
         assert!(square.finds_unnamed() && !smtp.finds_unnamed());
     }

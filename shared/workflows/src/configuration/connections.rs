@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use tillwatch_domain::connection::{Role, State, is_id};
 use tillwatch_domain::location::{Configuration, ConnectionSettings, Location, Scalar};
 use tillwatch_providers::Setting;
@@ -168,6 +169,10 @@ fn misfit(setting: &Setting, value: &str) -> Option<(String, Option<String>)> {
         SettingKind::Text | SettingKind::Secret | SettingKind::SigningKey => return None,
         SettingKind::Url => (is_secure_url(value), "be an https:// address", None),
         SettingKind::Number => (is_number(value), "be a whole number", None),
+        SettingKind::Time => {
+            let meant = "Say `2027-02-28T00:00:00Z`, with the zone or `Z` at its end".to_owned();
+            (value.trim().parse::<Timestamp>().is_ok(), "be a time in RFC 3339", Some(meant))
+        }
         SettingKind::Flag => match value {
             "true" | "false" => return None,
             _ => {

@@ -353,11 +353,12 @@ impl Refresher {
         every: Duration,
         advice: Option<String>,
     ) -> Result<Refreshed, TokensError> {
-        let told = self.doing.get::<Doing>(&connection.id).await?.and_then(|doing| doing.document.token);
+        let doing = self.doing.get::<Doing>(&connection.id).await?;
+        let ends_ms = doing.and_then(|doing| doing.document.token_ends_ms());
         let change = |standing: &mut TokenStanding| {
             standing.refreshed_here = advice.is_some();
             standing.standing = Standing::Active;
-            standing.expires_ms = told.and_then(|token| token.expires_ms);
+            standing.expires_ms = ends_ms;
             standing.advice.clone_from(&advice);
         };
         self.roster.note(connection, millis(self.clock.now(), every), change).await?;

@@ -6,6 +6,7 @@ use tillwatch_domain::quota::{Tracked, track};
 use tillwatch_domain::span::HOUR_MS;
 use tillwatch_domain::tally::hour_of;
 use tillwatch_domain::{Connection, State};
+use tillwatch_providers::catalogue::TOKEN_EXPIRES_AT;
 use tillwatch_providers::checks::TokenFacts;
 
 use super::probe::Probed;
@@ -46,6 +47,9 @@ pub struct Doing {
     /// What was told of the token last.
     #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
     pub token: Option<ToldOfToken>,
+    /// When the token ends as its configuration says, Unix milliseconds.
+    #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
+    pub said_ends_ms: Option<i64>,
 }
 
 /// What a provider told of a token.
@@ -87,6 +91,9 @@ impl Doing {
         }
         self.business.clone_from(&connection.business);
         self.location.clone_from(&connection.location);
+        let said = connection.settings.get(TOKEN_EXPIRES_AT);
+        let said = said.and_then(|said| said.trim().parse::<jiff::Timestamp>().ok());
+        self.said_ends_ms = said.map(jiff::Timestamp::as_millisecond);
         if self.state != connection.state && connection.state == State::Enabled {
             // Of the time in between nothing is known.
             self.health = Health::default();
@@ -97,6 +104,14 @@ impl Doing {
     /// When it was checked last, Unix milliseconds.
     pub fn checked_ms(&self) -> Option<i64> {
         self.health.checks().last().map(|check| check.at_ms)
+    }
+
+    /// When its token ends: as the provider told, or else as its configuration says; none: never, or nobody knows.
+    pub fn token_ends_ms(&self) -> Option<i64> {
+        match self.token {
+            Some(told) if told.never_expires || told.expires_ms.is_some() => told.expires_ms,
+            _ => self.said_ends_ms,
+        }
     }
 
     /// Takes in a check.
@@ -216,6 +231,27 @@ mod tests {
         assert_eq!((doing.owned_ms, doing.health.checks().len()), (Some(8 * HOUR_MS), 0));
         doing.describe(&connection, 9 * HOUR_MS);
         assert_eq!(doing.owned_ms, Some(8 * HOUR_MS));
+    }
+
+    #[test]
+    fn a_token_ends_when_its_configuration_says_unless_the_provider_tells() {
+        let mut connection = connection();
+        let said = |connection: &mut Connection, text: &str| {
+            connection.settings.insert(TOKEN_EXPIRES_AT.to_owned(), text.to_owned());
+        };
+        said(&mut connection, "2027-02-28T00:00:00Z");
+        let mut doing = Doing::of(&connection, 0);
+        assert_eq!(doing.token_ends_ms(), Some(1_803_772_800_000));
+        said(&mut connection, "2027-02-28T00:00:01Z");
+        doing.describe(&connection, 0);
+        assert_eq!(doing.token_ends_ms(), Some(1_803_772_801_000));
+        doing.take(&probed(0, None));
+        assert_eq!(doing.token_ends_ms(), Some(1_795_474_800_000));
+        doing.token = Some(ToldOfToken { at_ms: 0, expires_ms: None, never_expires: true });
+        assert_eq!(doing.token_ends_ms(), None);
+        (doing.token, connection.settings) = (None, std::collections::BTreeMap::new());
+        doing.describe(&connection, 0);
+        assert_eq!(doing.token_ends_ms(), None);
     }
 
     #[test]

@@ -423,8 +423,7 @@ fn row(kept: &Kept<Doing>, every: Duration, mut sent: Sent, now_ms: i64) -> Row 
     let is_told = silent.is_none() && !is_overdue && !matches!(verdict, Verdict::Up | Verdict::Paused);
     let told = |text: &Option<String>| text.clone().filter(|_| is_told);
     let failed = checks.iter().filter(|check| check.finding == Finding::Failed).count();
-    let told_ms = document.token.and_then(|token| token.expires_ms);
-    let token_ends_ms = sent.token_ends_ms.max(told_ms);
+    let token_ends_ms = sent.token_ends_ms.max(document.token_ends_ms());
     let hour = span::millis(Duration::from_hours(1));
     let scored = score::score(&Facts {
         verdict: found,

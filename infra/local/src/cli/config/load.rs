@@ -171,7 +171,14 @@ fn is_harmless(way: &[&str]) -> bool {
     }
     let setting = catalogue::of(provider).and_then(|provider| provider.setting(name));
     setting.is_some_and(|setting| {
-        matches!(setting.kind, SettingKind::Text | SettingKind::Url | SettingKind::Number | SettingKind::Flag)
+        matches!(
+            setting.kind,
+            SettingKind::Text
+                | SettingKind::Url
+                | SettingKind::Number
+                | SettingKind::Flag
+                | SettingKind::Time
+        )
     })
 }
 

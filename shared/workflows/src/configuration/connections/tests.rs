@@ -103,6 +103,14 @@ fn values_are_of_their_settings_kinds() {
     ] {
         assert_eq!(fits(SettingKind::Url, value), good, "{value}");
     }
+    for (value, good) in [
+        ("2027-02-28T00:00:00Z", true),
+        ("2027-02-28T12:00:00+05:30", true),
+        ("2027-02-28", false),
+        ("in three months", false),
+    ] {
+        assert_eq!(fits(SettingKind::Time, value), good, "{value}");
+    }
     for (value, good) in
         [("4", true), ("-4", true), ("4.5", false), ("four", false), ("-", false), ("0x4", false)]
     {
