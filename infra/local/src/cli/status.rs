@@ -279,6 +279,13 @@ fn told(row: &Value, now: Timestamp, paint: Paint) -> Result<(), Error> {
         text(&row["connection"]),
         text(&row["provider"]),
     ))?;
+    let missing: Vec<_> = row["missing_scopes"].as_array().into_iter().flatten().map(text).collect();
+    if !missing.is_empty() {
+        output::line(format_args!(
+            "  rights    the token lacks {}: sign in anew and allow it, or widen the token's rights",
+            missing.join(", ")
+        ))?;
+    }
     let trouble = &row["trouble"];
     if trouble.is_null() {
         return Ok(());

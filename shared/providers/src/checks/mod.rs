@@ -161,6 +161,12 @@ pub trait Checks: Sync + fmt::Debug {
     /// What the answer to the call of that place says.
     fn judge(&self, of: &Subject<'_>, place: usize, response: &Response) -> Judged;
 
+    /// Of the scopes that our calls need for this connection, those for checks and those by which what never came is fetched,
+    /// the ones that a token lacks which may do this.
+    fn missing_scopes(&self, _: &Subject<'_>, _told: &[String]) -> Vec<&'static str> {
+        Vec::new()
+    }
+
     /// How many times as long as usual it must be left between two checks, because they cost the provider much.
     fn seldom(&self) -> u32 {
         1
@@ -268,6 +274,17 @@ pub(crate) fn read(response: &Response, code: impl Fn(&Value) -> Option<&str>) -
     }
     // A page where data should be: a proxy's, or a sign-in's.
     body.ok_or_else(|| Judged::of(Trouble::Unreadable, None).with_quotas(quotas))
+}
+
+/// Which of these scopes are not among those that are told; one is as good as another that holds it, if `holding` says so.
+pub(crate) fn lacking(
+    needed: &[&'static str],
+    told: &[String],
+    holding: impl Fn(&str) -> Option<String>,
+) -> Vec<&'static str> {
+    let is_told = |scope: &str| told.iter().any(|told| told == scope);
+    let lacks = |scope: &&&'static str| !is_told(scope) && !holding(scope).is_some_and(|more| is_told(&more));
+    needed.iter().filter(lacks).copied().collect()
 }
 
 /// A success, with what its headers say of limits.
@@ -414,6 +431,25 @@ mod tests {
             assert!(told.contains(&format!("`{name}`")), "{told}");
             assert!(!told.contains("hunter2") && !told.contains("café"), "{told}");
         }
+    }
+
+    #[test]
+    fn what_a_token_may_not_do_that_our_calls_need_is_named() {
+        let missing = |provider: &str, own: &[(&str, &str)], told: &[&str]| {
+            let (own, shared): (Words, _) = (own.iter().copied().collect(), Words::default());
+            let told: Vec<_> = told.iter().map(|&told| told.to_owned()).collect();
+            calls_of(provider).missing_scopes(&Subject { own: &own, shared: &shared }, &told)
+        };
+        let square = &["MERCHANT_PROFILE_READ", "PAYMENTS_READ", "ORDERS_READ", "ITEMS_READ"];
+        assert_eq!(missing("square", &[], square), [""; 0]);
+        assert_eq!(missing("square", &[], &square[..2]), ["ORDERS_READ"]);
+        assert_eq!(missing("shopify", &[], &["write_orders"]), [""; 0]);
+        assert_eq!(missing("shopify", &[], &["read_products"]), ["read_orders"]);
+        let (number, ads) = (("phone_number_id", "2"), ("ad_account_id", "3"));
+        assert_eq!(missing("meta", &[number], &["ads_read"]), ["whatsapp_business_management"]);
+        assert_eq!(missing("meta", &[ads], &["ads_management"]), [""; 0]);
+        assert_eq!(missing("meta", &[number, ads], &[]), ["whatsapp_business_management", "ads_read"]);
+        assert_eq!(missing("stripe", &[], &[]), [""; 0], "nothing is told of it");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::subscriptions::BASE;
 use super::version;
 use crate::call::{Call, Method, Response, encoded};
 use crate::checks::{
-    Checks, Form, Judged, StatusPage, Subject, TokenFacts, Unchecked, moment, quota, success,
+    Checks, Form, Judged, StatusPage, Subject, TokenFacts, Unchecked, lacking, moment, quota, success,
 };
 use crate::subscriptions::{text, texts};
 
@@ -148,6 +148,15 @@ impl Checks for MetaChecks {
         // With an application of its own it is the connection's.
         let is_ours = judged.is_of_our_application && of.own.get("app_secret").is_none();
         Judged { is_of_our_application: is_ours, ..judged }
+    }
+
+    fn missing_scopes(&self, of: &Subject<'_>, told: &[String]) -> Vec<&'static str> {
+        let needed = accounts(of).into_iter().map(|about| match about {
+            About::Ads => "ads_read",
+            _ => "whatsapp_business_management",
+        });
+        let holding = |scope: &str| (scope == "ads_read").then(|| "ads_management".to_owned());
+        lacking(&needed.collect::<Vec<_>>(), told, holding)
     }
 
     fn status_page(&self) -> Option<StatusPage> {

@@ -7,10 +7,13 @@
 use serde_json::{Value, json};
 use tillwatch_domain::health::Trouble;
 
+use super::connect::SCOPES;
 use super::shop;
 use super::subscriptions::{VERSION, is_version};
 use crate::call::{Call, Method, Response};
-use crate::checks::{Checks, Form, Judged, StatusPage, Subject, TokenFacts, Unchecked, quota, read, success};
+use crate::checks::{
+    Checks, Form, Judged, StatusPage, Subject, TokenFacts, Unchecked, lacking, quota, read, success,
+};
 use crate::subscriptions::text;
 
 const QUERY: &str = "{shop{myshopifyDomain} currentAppInstallation{accessScopes{handle}}}";
@@ -59,6 +62,11 @@ impl Checks for ShopifyChecks {
             }
         };
         judged.with_quotas(bucket)
+    }
+
+    fn missing_scopes(&self, _: &Subject<'_>, told: &[String]) -> Vec<&'static str> {
+        // Who may write may read.
+        lacking(SCOPES, told, |scope| Some(scope.replacen("read_", "write_", 1)))
     }
 
     fn status_page(&self) -> Option<StatusPage> {

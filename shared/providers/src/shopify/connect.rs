@@ -17,7 +17,7 @@ use crate::hmac::{hex_tag, tag};
 use crate::oauth::{Asked, Callback, Given, SignIn, Unproved, Whose, page_url, scopes, with_query};
 use crate::tokens::{client, token_url};
 
-const SCOPES: &[&str] = &["read_orders"];
+pub(super) const SCOPES: &[&str] = &["read_orders"];
 /// How far Shopify's clock and ours may be apart, and the person's way take, in seconds.
 const TOLERANCE: i64 = 90;
 

@@ -6,9 +6,10 @@
 use serde_json::Value;
 use tillwatch_domain::health::Trouble;
 
+use super::connect::SCOPES;
 use crate::call::{Call, Method, Response};
 use crate::checks::{
-    Checks, Form, Judged, StatusPage, Subject, TokenFacts, Unchecked, moment, read, success,
+    Checks, Form, Judged, StatusPage, Subject, TokenFacts, Unchecked, lacking, moment, read, success,
 };
 use crate::subscriptions::{text, texts};
 
@@ -47,6 +48,10 @@ impl Checks for SquareChecks {
             }
             _ => success(response).with_token(token),
         }
+    }
+
+    fn missing_scopes(&self, _: &Subject<'_>, told: &[String]) -> Vec<&'static str> {
+        lacking(SCOPES, told, |_| None)
     }
 
     fn status_page(&self) -> Option<StatusPage> {

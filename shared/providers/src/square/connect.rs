@@ -15,7 +15,7 @@ use crate::subscriptions::text;
 use crate::tokens::token_url;
 
 /// What payments, refunds and orders are read with.
-const SCOPES: &[&str] = &["MERCHANT_PROFILE_READ", "PAYMENTS_READ", "ORDERS_READ"];
+pub(super) const SCOPES: &[&str] = &["MERCHANT_PROFILE_READ", "PAYMENTS_READ", "ORDERS_READ"];
 
 #[derive(Debug)]
 pub(crate) struct SquareSignIn;

@@ -87,6 +87,9 @@ pub struct ConnectionHealth {
     pub quota_used_percent: Option<u64>,
     /// When its token ends; null, where that is not told.
     pub token_expires_at: Option<String>,
+    /// The scopes that its token lacks, of those that our calls need: for checks, and to fetch what never came. Empty, where
+    /// it is not told what it may do.
+    pub missing_scopes: Vec<String>,
     /// Whether its webhooks come as they always did.
     pub silence: SilenceView,
     /// When its last webhook that was believed arrived, as far as that was counted: every five minutes.
@@ -556,6 +559,7 @@ impl ConnectionHealth {
             reasons: row.reasons.iter().map(word).collect(),
             quota_used_percent: row.quota_used(),
             token_expires_at: row.token_ends_ms.map(rfc3339),
+            missing_scopes: row.missing_scopes.clone(),
             silence: SilenceView::of(Some(&row.sent)),
             last_webhook_at: row.sent.last_ms.map(rfc3339),
         }

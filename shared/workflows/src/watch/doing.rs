@@ -50,6 +50,9 @@ pub struct Doing {
     /// When the token ends as its configuration says, Unix milliseconds.
     #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
     pub said_ends_ms: Option<i64>,
+    /// The scopes that the token lacks and our calls need, as far as it was told what it may do.
+    #[serde(rename = "m", default, skip_serializing_if = "Vec::is_empty")]
+    pub missing_scopes: Vec<String>,
 }
 
 /// What a provider told of a token.
@@ -132,6 +135,9 @@ impl Doing {
             let expires_ms = expires_at.map(jiff::Timestamp::as_millisecond);
             self.token = Some(ToldOfToken { at_ms, expires_ms, never_expires: *never_expires });
         }
+        if let Some(missing) = &probed.missing_scopes {
+            self.missing_scopes = missing.iter().copied().map(str::to_owned).collect();
+        }
         turn
     }
 
@@ -169,6 +175,7 @@ mod tests {
                 never_expires: false,
                 scopes: None,
             }),
+            missing_scopes: Some(vec!["MERCHANT_PROFILE_READ", "PAYMENTS_READ", "ORDERS_READ"]),
             retry_after: None,
             calls: Vec::new(),
             is_cut_off: false,

@@ -58,6 +58,8 @@ pub struct Probed {
     pub quotas: Vec<Quota>,
     /// What was told of the token.
     pub token: Option<TokenFacts>,
+    /// The scopes that the token lacks and our calls need; none, where it is not told what it may do.
+    pub missing_scopes: Option<Vec<&'static str>>,
     /// How long the provider asks to be left alone.
     pub retry_after: Option<Duration>,
     /// The calls that were made.
@@ -77,6 +79,7 @@ impl Probed {
             advice: None,
             quotas: Vec::new(),
             token: None,
+            missing_scopes: None,
             retry_after: None,
             calls: Vec::new(),
             is_cut_off: false,
@@ -185,6 +188,10 @@ async fn called(caller: &impl Caller, checks: &dyn Checks, of: &Subject<'_>, clo
         unanswered += usize::from(answer.as_ref().is_err_and(is_silence));
         let status = answer.as_ref().ok().map(|response| response.status);
         let answer = answer.map(|response| checks.judge(of, place, &response));
+        if let Ok(Judged { trouble: None, token: Some(TokenFacts { scopes: Some(told), .. }), .. }) = &answer
+        {
+            probed.missing_scopes = Some(checks.missing_scopes(of, told));
+        }
         let is_of_ours = answer.as_ref().is_ok_and(|judged| judged.is_of_our_application);
         let advice = is_of_ours.then_some(OUR_APPLICATION);
         probed.take(Asked { endpoint: call.endpoint, took, status, answer, advice });
@@ -412,6 +419,16 @@ mod tests {
         let found = probe(&answering, checks::of("meta").unwrap(), &of, &clock).await;
         assert_eq!(found.check.finding, Finding::Inconclusive);
         assert!(found.is_application_refused && found.advice.unwrap().contains("our application"));
+    }
+
+    #[tokio::test]
+    async fn what_the_token_lacks_is_told_where_it_works() {
+        let own = [("access_token", "hunter2"), ("merchant_id", "M1")];
+        let live = Ok((200, r#"{"scopes":["PAYMENTS_READ","ORDERS_READ"],"merchant_id":"M1"}"#));
+        let found = found_of("square", &own, &[live], 10).await;
+        assert_eq!(found.missing_scopes, Some(vec!["MERCHANT_PROFILE_READ"]));
+        let refused = found_of("square", &own, &[Ok((401, r#"{"scopes":[]}"#))], 10).await;
+        assert_eq!(refused.missing_scopes, None);
     }
 
     #[tokio::test]

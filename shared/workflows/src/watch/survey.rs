@@ -87,6 +87,9 @@ pub struct Row {
     /// When its token ends, as far as that was told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_ends_ms: Option<i64>,
+    /// The scopes that its token lacks and our calls need.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing_scopes: Vec<String>,
     /// What was concluded of its webhooks and its token.
     #[serde(default, skip_serializing_if = "is_nothing")]
     pub sent: Sent,
@@ -469,6 +472,7 @@ fn row(kept: &Kept<Doing>, every: Duration, mut sent: Sent, now_ms: i64) -> Row 
         reasons,
         quotas: document.quotas.clone(),
         token_ends_ms,
+        missing_scopes: document.missing_scopes.clone(),
         sent,
     }
 }
