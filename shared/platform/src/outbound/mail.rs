@@ -50,6 +50,8 @@ pub enum Say<T> {
     Line(SecretString),
     /// Nothing: the connection is secured.
     Secure,
+    /// This line; then it is over, whatever is replied, if anything is: this came of it.
+    Leave(SecretString, T),
     /// No more: it is over, and this came of it.
     Over(T),
 }
@@ -98,6 +100,11 @@ impl Outbound {
                 Say::Secure => {
                     line = line.secured(self.connector()?, &name).await?;
                     talk.secured()
+                }
+                Say::Leave(text, end) => {
+                    // Who hangs up first need not be told.
+                    line.say(&text).await.ok();
+                    return Ok(end);
                 }
                 Say::Over(end) => return Ok(end),
             };

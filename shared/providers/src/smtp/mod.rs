@@ -111,6 +111,8 @@ pub enum Step {
     Send(SecretString),
     /// Secure the connection, and go on with [`Session::secured`].
     Secure,
+    /// Send this line; then it is over, whatever is replied, if anything is.
+    Leave(SecretString, Judged),
     /// It is over; the connection may be closed.
     Over(Judged),
 }
@@ -121,6 +123,7 @@ impl fmt::Debug for Step {
         match self {
             Self::Send(_) => f.write_str("Send"),
             Self::Secure => f.write_str("Secure"),
+            Self::Leave(_, judged) => f.debug_tuple("Leave").field(judged).finish(),
             Self::Over(judged) => f.debug_tuple("Over").field(judged).finish(),
         }
     }
@@ -134,7 +137,6 @@ enum Phase {
     AskedSecured,
     Naming,
     SigningIn,
-    TakingLeave,
 }
 
 /// One check's conversation.
@@ -186,9 +188,8 @@ impl Session {
                 self.say(Phase::SigningIn, &password)
             }
             // `AUTH LOGIN` asks twice: for the name, and for the password.
-            (Phase::SigningIn, 235) => self.say(Phase::TakingLeave, "QUIT"),
-            // Whatever it says to a farewell: we were in.
-            (Phase::TakingLeave, _) => Step::Over(Judged::good()),
+            // Whatever it says to a farewell, we were in: some hang up at once.
+            (Phase::SigningIn, 235) => Step::Leave("QUIT".to_owned().into(), Judged::good()),
             (phase, code) => Step::Over(Judged::of(trouble(phase, code), Some(&reply.word()))),
         }
     }
@@ -266,6 +267,10 @@ mod tests {
                     let Step::Send(line) = session.secured() else { panic!("it goes on") };
                     said.push(line.expose_secret().to_owned());
                 }
+                Step::Leave(line, judged) => {
+                    said.push(line.expose_secret().to_owned());
+                    return (said, judged);
+                }
                 Step::Over(judged) => return (said, judged),
             }
         }
@@ -277,18 +282,18 @@ mod tests {
 
     #[test]
     fn a_server_is_greeted_secured_signed_in_to_and_left() {
-        let (said, judged) = talk(false, &["220 hi", HELLO, "220 go", SECURED, "235 2.7.0 ok", "221 bye"]);
+        let (said, judged) = talk(false, &["220 hi", HELLO, "220 go", SECURED, "235 2.7.0 ok"]);
         let plain = "AUTH PLAIN AHVzAGh1bnRlcjI=";
         assert_eq!(said, [EHLO, "STARTTLS", "(secures)", EHLO, plain, "QUIT"]);
         assert_eq!(judged, Judged::good());
-        let (said, _) = talk(true, &["220 hi", SECURED, "235 ok", "221 bye"]);
+        let (said, _) = talk(true, &["220 hi", SECURED, "235 ok"]);
         assert_eq!(said, [EHLO, plain, "QUIT"]);
     }
 
     #[test]
     fn the_older_way_asks_for_the_password_apart() {
         let login = "250-mail.example.com\n250 AUTH=LOGIN";
-        let (said, judged) = talk(true, &["220 hi", login, "334 UGFzc3dvcmQ6", "235 ok", "221 bye"]);
+        let (said, judged) = talk(true, &["220 hi", login, "334 UGFzc3dvcmQ6", "235 ok"]);
         assert_eq!(said, [EHLO, "AUTH LOGIN dXM=", "aHVudGVyMg==", "QUIT"]);
         assert_eq!(judged, Judged::good());
     }

@@ -34,6 +34,7 @@ fn said(step: Step) -> Say<Judged> {
     match step {
         Step::Send(line) => Say::Line(line),
         Step::Secure => Say::Secure,
+        Step::Leave(line, judged) => Say::Leave(line, judged),
         Step::Over(judged) => Say::Over(judged),
     }
 }

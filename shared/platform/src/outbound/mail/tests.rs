@@ -130,6 +130,9 @@ impl Talk for Client {
                 Say::Line("STARTTLS".to_owned().into())
             }
             (3, _) => Say::Secure,
+            (_, lines) if lines.iter().any(|line| line.ends_with("in and out")) => {
+                Say::Leave("BYE".to_owned().into(), lines.join("|"))
+            }
             (_, lines) => Say::Over(lines.join("|")),
         }
     }
@@ -163,6 +166,17 @@ async fn lines_go_to_and_fro_and_are_secured_on_the_way() {
 async fn a_connection_may_be_secured_from_the_start() {
     let server = FakeServer::start(&[Secures, Says("220 hi\r\n"), Hears, Says("250 no more\n"), Holds]).await;
     assert_eq!(server.talked(limits(), "localhost", true).await.unwrap(), "250 no more");
+}
+
+#[tokio::test]
+async fn who_hangs_up_at_a_farewell_or_never_replies_to_it_was_talked_to_all_the_same() {
+    const OUT: &str = "235 in and out\r\n";
+    const HANGS_UP: &[Act] = &[Secures, Says("220 hi\r\n"), Hears, Says(OUT)];
+    const HOLDS: &[Act] = &[Secures, Says("220 hi\r\n"), Hears, Says(OUT), Hears, Holds];
+    for acts in [HANGS_UP, HOLDS] {
+        let server = FakeServer::start(acts).await;
+        assert_eq!(server.talked(limits(), "localhost", true).await.unwrap(), "235 in and out");
+    }
 }
 
 #[tokio::test]
