@@ -49,12 +49,14 @@ pub struct Call {
     pub headers: Vec<(&'static str, SecretString)>,
     /// The body.
     pub body: Option<SecretString>,
+    /// How large an answer is read, in bytes; none: as large as everyone's.
+    pub largest: Option<usize>,
 }
 
 impl Call {
     /// A call without headers or body.
     pub fn new(method: Method, url: impl Into<String>, endpoint: &'static str) -> Self {
-        Self { method, url: url.into(), endpoint, headers: Vec::new(), body: None }
+        Self { method, url: url.into(), endpoint, headers: Vec::new(), body: None, largest: None }
     }
 
     /// The same with another header.
@@ -68,6 +70,12 @@ impl Call {
     #[must_use]
     pub fn bearer(self, token: &str) -> Self {
         self.header("authorization", format!("Bearer {token}"))
+    }
+
+    /// The same, of which a larger answer is read.
+    #[must_use]
+    pub fn up_to(self, largest: usize) -> Self {
+        Self { largest: Some(largest), ..self }
     }
 
     /// The same with a JSON body.

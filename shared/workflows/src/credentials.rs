@@ -10,7 +10,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use tillwatch_domain::Connection;
 use tillwatch_domain::certificate::Validity;
-use tillwatch_platform::outbound::{Answer, Ask, Outbound, OutboundError};
+use tillwatch_platform::outbound::{Ask, Outbound, OutboundError};
 use tillwatch_providers::call::{Call, Response, Words};
 use tillwatch_providers::{Headers, Settings};
 use tokio::sync::Mutex;
@@ -97,37 +97,25 @@ pub(crate) async fn ask(outbound: &Outbound, provider: &str, call: &Call) -> Res
     Ok(ask_and_see(outbound, provider, call).await?.0)
 }
 
-/// The same, where an answer of up to so many bytes is read.
-pub(crate) async fn ask_for(
-    outbound: &Outbound,
-    provider: &str,
-    call: &Call,
-    largest: usize,
-) -> Result<Response, OutboundError> {
-    Ok(response(outbound.ask_for(&asked(provider, call), largest).await?).0)
-}
-
 /// The same, with how long the certificate is good of who answered.
 pub(crate) async fn ask_and_see(
     outbound: &Outbound,
     provider: &str,
     call: &Call,
 ) -> Result<(Response, Option<Validity>), OutboundError> {
-    Ok(response(outbound.ask(&asked(provider, call)).await?))
-}
-
-fn asked<'a>(provider: &'a str, call: &'a Call) -> Ask<'a> {
-    Ask {
+    let headers = call.headers.iter().map(|(name, value)| (*name, value)).collect();
+    let ask = Ask {
         provider,
         endpoint: call.endpoint,
         method: call.method.name(),
         url: &call.url,
-        headers: call.headers.iter().map(|(name, value)| (*name, value)).collect(),
+        headers,
         body: call.body.as_ref().filter(|body| !body.expose_secret().is_empty()),
-    }
-}
-
-fn response(answer: Answer) -> (Response, Option<Validity>) {
+    };
+    let answer = match call.largest {
+        Some(largest) => outbound.ask_for(&ask, largest).await?,
+        None => outbound.ask(&ask).await?,
+    };
     let headers: Headers = answer.headers.into_iter().collect();
-    (Response { status: answer.status, headers, body: answer.body }, answer.certificate)
+    Ok((Response { status: answer.status, headers, body: answer.body }, answer.certificate))
 }

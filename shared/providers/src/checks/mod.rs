@@ -9,6 +9,7 @@ pub mod status_page;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use secrecy::ExposeSecret as _;
@@ -170,6 +171,11 @@ pub trait Checks: Sync + fmt::Debug {
     /// How many times as long as usual it must be left between two checks, because they cost the provider much.
     fn seldom(&self) -> u32 {
         1
+    }
+
+    /// After how long an answer is late; none: after as long as everyone's.
+    fn late(&self) -> Option<Duration> {
+        None
     }
 
     /// Whether each connection's server is its tenant's own, and not the provider's.

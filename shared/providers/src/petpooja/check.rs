@@ -3,6 +3,8 @@
 //! Facts ("Online Ordering API v2.1.0"): the credentials are headers; whether it went well stands in the body, as
 //! `success`, and a failure may come with `200`.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tillwatch_domain::health::Trouble;
 
@@ -12,6 +14,10 @@ use crate::subscriptions::text;
 
 /// Every six hours where others are checked every five minutes.
 const SELDOM: u32 = 72;
+/// The largest menu that is read, in bytes.
+const LARGEST: usize = 8 * 1024 * 1024;
+/// It takes its time to be put together.
+const LATE: Duration = Duration::from_secs(8);
 
 #[derive(Debug)]
 pub(crate) struct PetPoojaChecks;
@@ -39,7 +45,7 @@ impl Checks for PetPoojaChecks {
         {
             call = call.header(header, of.own(setting)?);
         }
-        Ok(vec![call.json(&json!({"restID": restaurant}))])
+        Ok(vec![call.up_to(LARGEST).json(&json!({"restID": restaurant}))])
     }
 
     fn judge(&self, _: &Subject<'_>, _: usize, response: &Response) -> Judged {
@@ -57,6 +63,10 @@ impl Checks for PetPoojaChecks {
 
     fn seldom(&self) -> u32 {
         SELDOM
+    }
+
+    fn late(&self) -> Option<Duration> {
+        Some(LATE)
     }
 }
 
@@ -76,6 +86,9 @@ mod tests {
     #[test]
     fn the_menu_is_asked_for_where_it_is_configured() {
         assert_eq!(called(&PetPoojaChecks, OWN).unwrap(), [format!("POST {}", OWN[1].1)]);
+        let own: crate::call::Words = OWN.iter().copied().collect();
+        let of = Subject { own: &own, shared: &crate::call::Words::default() };
+        assert_eq!(PetPoojaChecks.calls(&of).unwrap()[0].largest, Some(LARGEST));
         assert_eq!(called(&PetPoojaChecks, &OWN[..1]).unwrap_err(), Unchecked::Missing("menu_url"));
     }
 

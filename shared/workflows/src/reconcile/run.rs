@@ -19,7 +19,7 @@ use super::missing::Missing;
 use super::standing::{Counts, Plan, may_pass};
 use super::{ReconcileError, Reconciler, Reconciliation, SETTLES, is_reconciled};
 use crate::agenda::{is_due, millis};
-use crate::credentials::ask_for;
+use crate::credentials::ask;
 use crate::watch::{probe, regular};
 
 /// What came of it.
@@ -192,7 +192,7 @@ impl Reconciler {
         let call = lists
             .call(&whose, plan.window, cursor)
             .map_err(|unchecked| Ended::advised(Trouble::Misconfigured, unchecked.to_string()))?;
-        match ask_for(&self.outbound, &connection.provider, &call, LARGEST_PAGE).await {
+        match ask(&self.outbound, &connection.provider, &call.up_to(LARGEST_PAGE)).await {
             Ok(response) => lists.read(&whose, cursor, &response).map_err(|judged| {
                 let retry_after = response.retry_after().unwrap_or_default();
                 Ended::Failed { judged, advice: None, retry_after }

@@ -115,6 +115,8 @@ pub trait Caller: Sync {
 struct Asked {
     endpoint: &'static str,
     took: Duration,
+    /// After how long it is late.
+    late: Duration,
     /// The HTTP status, if there is one.
     status: Option<u16>,
     answer: Result<Judged, OutboundError>,
@@ -125,13 +127,13 @@ struct Asked {
 impl Probed {
     /// Takes in what came of one of the things that are asked: the worst of them is what they come to together.
     fn take(&mut self, asked: Asked) {
-        let Asked { endpoint, took, status, answer, advice } = asked;
+        let Asked { endpoint, took, late, status, answer, advice } = asked;
         let (judged, error_text) = match answer {
             Ok(judged) => (judged, None),
             // Says the host and what to look at, and never the rest of the URL.
             Err(error) => (Judged::of(trouble(&error), None), Some(error.to_string())),
         };
-        let is_late = judged.trouble.is_none() && took > LATE;
+        let is_late = judged.trouble.is_none() && took > late;
         let found = if is_late { Some(Trouble::Slow) } else { judged.trouble };
         if let Some(advice) = error_text.clone().or(advice.map(str::to_owned)) {
             self.advice = Some(advice);
@@ -194,7 +196,8 @@ async fn called(caller: &impl Caller, checks: &dyn Checks, of: &Subject<'_>, clo
         }
         let is_of_ours = answer.as_ref().is_ok_and(|judged| judged.is_of_our_application);
         let advice = is_of_ours.then_some(OUR_APPLICATION);
-        probed.take(Asked { endpoint: call.endpoint, took, status, answer, advice });
+        let late = checks.late().unwrap_or(LATE);
+        probed.take(Asked { endpoint: call.endpoint, took, late, status, answer, advice });
     }
     probed.is_cut_off = unanswered > 0 && unanswered == calls.len();
     if checks.is_tenants_server() {
@@ -219,7 +222,7 @@ async fn signed_in(caller: &impl Caller, of: &Subject<'_>, clock: &dyn Clock) ->
     let took = since(began, clock);
     probed.is_cut_off = answer.as_ref().is_err_and(is_silence);
     let advice = answer.as_ref().ok().and_then(smtp::advice);
-    probed.take(Asked { endpoint: smtp::ENDPOINT, took, status: None, answer, advice });
+    probed.take(Asked { endpoint: smtp::ENDPOINT, took, late: LATE, status: None, answer, advice });
     probed
 }
 
@@ -429,6 +432,20 @@ mod tests {
         assert_eq!(found.missing_scopes, Some(vec!["MERCHANT_PROFILE_READ"]));
         let refused = found_of("square", &own, &[Ok((401, r#"{"scopes":[]}"#))], 10).await;
         assert_eq!(refused.missing_scopes, None);
+    }
+
+    #[tokio::test]
+    async fn a_menu_may_take_longer_than_other_answers() {
+        let own = [
+            ("restaurant_id", "r1"),
+            ("menu_url", "https://petpooja.example.com/menus"),
+            ("app_key", "k"),
+            ("app_secret", "s"),
+            ("access_token", "hunter2"),
+        ];
+        let menu = || Ok((200, r#"{"success":"1"}"#));
+        assert_eq!(found_of("petpooja", &own, &[menu()], 3_000).await.check.trouble, None);
+        assert_eq!(found_of("petpooja", &own, &[menu()], 9_000).await.check.trouble, Some(Trouble::Slow));
     }
 
     #[tokio::test]
