@@ -77,6 +77,7 @@ mod tests {
                 advice: None,
                 certificate_ends_ms: None,
                 synthetic: None,
+                has_synthetic: None,
             };
             Address::of(&row).map(Address::outcome)
         };
