@@ -135,7 +135,7 @@ pub struct Peers {
     pub failing: Count,
     /// How many are refused: their tokens or accounts.
     pub refused: Count,
-    /// How many failed when they were asked last, and are not yet said to: nobody knows. Businesses of which nothing else is
+    /// How many failed or did badly when they were asked last, and are not yet said to: nobody knows. Businesses of which nothing else is
     /// known.
     pub doubtful: Count,
 }
@@ -252,6 +252,11 @@ fn by_what_is_known(evidence: &Evidence<'_>) -> (Blame, Reason) {
         if trouble == Trouble::RateLimited {
             return (Blame::Us, Reason::MostAreLimited);
         }
+        // As long as none elsewhere is known to work and some were not asked since, it may be all of them.
+        let may_be_all = others.len() >= PROVIDERS && known_elsewhere < others.len();
+        if may_be_all && known_elsewhere == failing_elsewhere {
+            return (Blame::Unknown, Reason::TooFew);
+        }
         return (Blame::Provider, Reason::MostOfProviderFail);
     }
     (Blame::Tenant, Reason::OthersWork)
@@ -357,6 +362,9 @@ mod tests {
         assert_eq!(told(&evidence(Trouble::ProviderError, begun(40, 1, 40))), "unknown");
         assert_eq!(told(&evidence(Trouble::ProviderError, begun(40, 1, 3))), "tenant");
         assert_eq!(told(&evidence(Trouble::ProviderError, begun(40, 25, 10))), "provider");
+        let elsewhere = [peers(9, 9), peers(0, 0), begun(0, 0, 5)];
+        let first = Evidence { others: &elsewhere, ..evidence(Trouble::ProviderError, peers(40, 40)) };
+        assert_eq!(told(&first), "unknown", "the others were not asked since");
         let elsewhere = [begun(0, 0, 5), begun(0, 0, 5)];
         let all = Evidence { others: &elsewhere, ..evidence(Trouble::ProviderError, peers(40, 40)) };
         assert_eq!(told(&all), "unknown", "it may be us");

@@ -235,7 +235,7 @@ enum Says {
     Works,
     Fails,
     IsRefused,
-    /// It failed when it was asked last, and is not yet said to.
+    /// It failed or did badly when it was asked last, and is not yet said to.
     MayFail,
 }
 
@@ -250,8 +250,8 @@ impl Says {
             (Verdict::Degraded | Verdict::Down, _) if row.trouble != Some(Trouble::Silent) => {
                 Some(Self::Fails)
             }
-            (_, Finding::Good | Finding::Poor) => Some(Self::Works),
-            (_, Finding::Failed) => Some(Self::MayFail),
+            (_, Finding::Good) => Some(Self::Works),
+            (_, Finding::Poor | Finding::Failed) => Some(Self::MayFail),
             (_, Finding::Inconclusive) => None,
         }
     }
