@@ -50,6 +50,7 @@ impl Scenario for States {
                 ("refund.created", &["applied"], 1..=1),
             ],
             rejected: None,
+            arrive_again: 0,
             records: vec![
                 ExpectedRecord {
                     path: "payments/square/p1",
@@ -96,6 +97,7 @@ impl Scenario for NoStates {
                 ("", &["rejected"], 1..=sent[2]),
             ],
             rejected: None,
+            arrive_again: 0,
             records: vec![],
         }
     }
@@ -124,6 +126,7 @@ impl Scenario for Large {
         Expected {
             events: vec![("payment.updated", &["applied"], 1..=1)],
             rejected: None,
+            arrive_again: 0,
             records: vec![ExpectedRecord::completed("payments/square/pay0000000000000000007ZY", 107)],
         }
     }
@@ -186,6 +189,7 @@ impl Scenario for Flood {
                 ("", &["rejected"], CAP + 1..=CAP + above),
             ],
             rejected: Some(least..=CAP + above),
+            arrive_again: 0,
             records: vec![
                 ExpectedRecord::completed("payments/square/pay0000000000000000001ZY", 101),
                 ExpectedRecord::completed("payments/square/pay0000000000000000002ZY", 102),

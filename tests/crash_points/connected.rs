@@ -21,7 +21,12 @@ fn payment(now: jiff::Timestamp, id: &str, settings: &Settings) -> Sent {
 
 fn applied(records: Vec<ExpectedRecord>) -> Expected {
     let count = records.len();
-    Expected { events: vec![("payment.updated", &["applied"], count..=count)], rejected: None, records }
+    Expected {
+        events: vec![("payment.updated", &["applied"], count..=count)],
+        rejected: None,
+        arrive_again: 0,
+        records,
+    }
 }
 
 /// Asserts that these are all connections of Square's, each found by its account's events.

@@ -68,6 +68,7 @@ impl Scenario for Replayed {
         Expected {
             events: vec![("payment.updated", &["applied"], 2..=2)],
             rejected: Some(0..=0),
+            arrive_again: 0,
             records: vec![
                 ExpectedRecord::completed("payments/square/pay0000000000000000001ZY", 101),
                 ExpectedRecord::completed("payments/square/pay0000000000000000002ZY", 102),

@@ -104,8 +104,8 @@ pub const LATENCY_SUM_MS: &str = "latency_sum_ms";
 /// Attempts at processing beyond the first of each event.
 pub const RETRIES: &str = "retries";
 
-/// All that ever arrived: as [`RECEIVED`], but nothing is ever taken from it. What was rejected and is released becomes an event
-/// that arrives once more.
+/// All that ever arrived: as [`RECEIVED`], but nothing is ever taken from it. What was rejected and is released, or
+/// could not be read and is tried again, becomes an event that arrives once more.
 pub const ARRIVED: &str = "arrived";
 /// Those of [`ARRIVED`] that were rejected then.
 pub const ARRIVED_REJECTED: &str = "arrived_rejected";
