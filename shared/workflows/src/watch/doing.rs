@@ -18,7 +18,7 @@ pub struct Doing {
     #[serde(rename = "b")]
     pub business: String,
     /// From when on all that is known of it is this business's, if it was another's before: a whole hour, Unix milliseconds.
-    #[serde(rename = "o", default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "o", default, skip_serializing_if = "Option::is_none", with = "whole_hours")]
     pub owned_ms: Option<i64>,
     /// The location, unless it is the whole business's.
     #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
@@ -53,6 +53,22 @@ pub struct Doing {
     /// The scopes that the token lacks and our calls need, as far as it was told what it may do.
     #[serde(rename = "m", default, skip_serializing_if = "Vec::is_empty")]
     pub missing_scopes: Vec<String>,
+}
+
+/// Whole hours are kept as such, in less room than milliseconds.
+mod whole_hours {
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+    use tillwatch_domain::span::HOUR_MS;
+
+    #[expect(clippy::ref_option, reason = "serde gives it so")]
+    pub(super) fn serialize<S: Serializer>(at_ms: &Option<i64>, serializer: S) -> Result<S::Ok, S::Error> {
+        at_ms.map(|at_ms| at_ms / HOUR_MS).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+        let hour = Option::<i64>::deserialize(deserializer)?;
+        Ok(hour.map(|hour| hour.saturating_mul(HOUR_MS)))
+    }
 }
 
 /// What a provider told of a token.
