@@ -198,7 +198,6 @@ pub fn scheduler() -> Result<(), Error> {
             url: environment.deadman_url().map(Into::into),
             outbound: parts.outbound(Limits::default().whole)?,
             beats: roster.agenda.watched.beats().clone(),
-            tallies: Arc::clone(&roster.tallies),
             clock: Arc::new(SystemClock),
             told_ms: Mutex::default(),
         };

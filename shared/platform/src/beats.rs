@@ -24,7 +24,7 @@ pub enum Part {
     Processor,
     /// What counts them.
     Rollup,
-    /// What concludes how each connection's webhooks go. What it concludes says when.
+    /// What concludes how each connection's webhooks go.
     Tally,
 }
 

@@ -12,8 +12,6 @@ use tillwatch_platform::outbound::{Ask, Outbound};
 use tillwatch_platform::table::TableError;
 use tokio::sync::Mutex;
 
-use crate::tally::TallyStore;
-
 /// No more often is it told.
 const OFTEN: Duration = Duration::from_secs(50);
 /// For so long a part may not have been seen at work that is at work all the time.
@@ -29,8 +27,6 @@ pub struct DeadMan {
     pub outbound: Arc<Outbound>,
     /// Where signs of life are kept.
     pub beats: Beats,
-    /// What was concluded of webhooks, and when.
-    pub tallies: Arc<TallyStore>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// When it was told last, Unix milliseconds.
@@ -71,15 +67,7 @@ impl DeadMan {
             return Ok(Told::NotNow);
         }
         *told_ms = now_ms;
-        let mut beats = self.beats.all().await?;
-        match self.tallies.concluded().await {
-            Ok((standing, _)) if standing.at_ms > 0 => {
-                beats.insert(Part::Tally, standing.at_ms);
-            }
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "when webhooks were tallied last can't be read"),
-        }
-        for (part, at_ms) in beats {
+        for (part, at_ms) in self.beats.all().await? {
             if patience(part).is_some_and(|patience| now_ms - at_ms > span::millis(patience)) {
                 let seconds = (now_ms - at_ms) / 1_000;
                 tracing::error!(

@@ -22,14 +22,25 @@ pub struct StreamChange {
     pub new: Option<Counted>,
 }
 
+impl StreamChange {
+    /// What it adds to the figures of such spans, and when. A released event keeps the time of its first arrival, so old and new
+    /// lie in one minute; should they not, each is counted where it lies.
+    pub(crate) fn adds(&self, period: Period) -> impl Iterator<Item = (i64, Deltas)> {
+        let old = self.old.iter().map(|old| (old.received_ms, of(old).negated()));
+        let new = self.new.iter().map(|new| (new.received_ms, of(new)));
+        // Counters are told of the day alone.
+        let new_of_day = self.new.iter().filter(move |_| period == Period::Day);
+        let grown = new_of_day.map(|new| (new.received_ms, grown(self.old.as_ref(), new)));
+        old.chain(new).chain(grown)
+    }
+}
+
 /// Counts a batch of one shard, in the stream's order.
 pub async fn roll_up(table: &Table, shard: &str, changes: &[StreamChange]) -> Result<(), TableError> {
     let mut counters = BTreeMap::<Counter, Vec<(&str, Deltas)>>::new();
     for change in changes {
         for period in Period::ALL {
-            // A released event keeps the time of its first arrival, so old and new lie in one minute; should they not,
-            // each is counted where it lies.
-            let mut add = |at_ms: i64, deltas: &Deltas| {
+            for (at_ms, deltas) in change.adds(period) {
                 let counter = Counter {
                     provider: change.provider.clone(),
                     period,
@@ -38,18 +49,8 @@ pub async fn roll_up(table: &Table, shard: &str, changes: &[StreamChange]) -> Re
                 };
                 let parts = counters.entry(counter).or_default();
                 match parts.last_mut() {
-                    Some((sequence, sum)) if *sequence == change.sequence => sum.merge(deltas),
-                    _ => parts.push((&change.sequence, deltas.clone())),
-                }
-            };
-            if let Some(old) = &change.old {
-                add(old.received_ms, &of(old).negated());
-            }
-            if let Some(new) = &change.new {
-                add(new.received_ms, &of(new));
-                // Counters are told of the day alone.
-                if period == Period::Day {
-                    add(new.received_ms, &grown(change.old.as_ref(), new));
+                    Some((sequence, sum)) if *sequence == change.sequence => sum.merge(&deltas),
+                    _ => parts.push((&change.sequence, deltas)),
                 }
             }
         }

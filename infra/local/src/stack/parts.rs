@@ -72,7 +72,6 @@ pub(super) fn deadman(ports: &Ports, watch: &Watch) -> DeadMan {
         url: ports.deadman_url.clone(),
         outbound: Arc::clone(&watch.outbound),
         beats: watch.roster.agenda.watched.beats().clone(),
-        tallies: Arc::clone(&watch.roster.tallies),
         clock: ports.clock.clone(),
         told_ms: Mutex::default(),
     }

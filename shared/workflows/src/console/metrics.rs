@@ -16,7 +16,6 @@ use tillwatch_domain::health::{Trouble, Verdict};
 use tillwatch_domain::objective::{Objective, Window};
 use tillwatch_domain::score::Reason;
 use tillwatch_domain::token::Standing as TokenState;
-use tillwatch_platform::beats::Part;
 use tillwatch_platform::table::Period;
 
 use super::{Console, Pending, Problem};
@@ -180,16 +179,11 @@ fn auth(row: &Row) -> i64 {
     let is_lost = row.sent.token.is_some_and(TokenState::needs_a_person);
     match (row.verdict, row.trouble) {
         _ if is_lost => 0,
-        // Its calls go well, unless nobody knows.
-        (_, Some(Trouble::Silent)) => {
-            if row.reasons.contains(&Reason::Unknown) {
-                -ONE
-            } else {
-                ONE
-            }
-        }
         (_, Some(Trouble::TokenRefused)) => 0,
-        (Verdict::Up, _) | (_, Some(Trouble::Slow | Trouble::RateLimited | Trouble::ScopeMissing)) => ONE,
+        // It is heard or not, and nobody knows how its calls go.
+        (_, Some(Trouble::Silent)) if row.reasons.contains(&Reason::Unknown) => -ONE,
+        (Verdict::Up, _)
+        | (_, Some(Trouble::Slow | Trouble::RateLimited | Trouble::ScopeMissing | Trouble::Silent)) => ONE,
         _ => -ONE,
     }
 }
@@ -308,7 +302,7 @@ impl Console {
         let now = self.clock.now();
         self.operators.admit(authorization, now).await?.operator()?;
         let survey = self.watch.roster.surveyed(OLDEST).await?;
-        let (standing, objectives) = self.watch.roster.tallies.concluded().await?;
+        let (_, objectives) = self.watch.roster.tallies.concluded().await?;
         let mut rest = String::new();
         blames(&mut rest, &survey);
         beside(&mut rest, &survey, now.as_millisecond());
@@ -328,9 +322,7 @@ impl Console {
             "When a part of Tillwatch was last seen at work.",
             "gauge",
         );
-        let beats = self.table.beats().all().await?;
-        let tally = (standing.at_ms > 0).then_some((Part::Tally, standing.at_ms));
-        for (part, at_ms) in beats.into_iter().chain(tally) {
+        for (part, at_ms) in self.table.beats().all().await? {
             series(&mut rest, "tillwatch_heartbeat_timestamp_seconds", [("part", part.name())], at_ms);
         }
         head(&mut rest, "tillwatch_build_info", "The version that runs.", "gauge");
@@ -536,9 +528,10 @@ fn queue(text: &mut String, pending: &Pending) {
 #[cfg(test)]
 mod tests {
     use tillwatch_domain::event::Origin;
-    use tillwatch_domain::figures::{Counted, grown, of};
+    use tillwatch_domain::figures::Counted;
 
     use super::*;
+    use crate::rollup::StreamChange;
 
     fn line(labels: &[(&str, &str)], value: i64) -> String {
         let mut text = String::new();
@@ -619,12 +612,10 @@ mod tests {
         ];
         let (mut figures, mut before) = (Deltas::default(), Vec::new());
         for (old, new) in changes {
-            if let Some(old) = old {
-                figures.merge(&of(old).negated());
-            }
-            if let Some(new) = new {
-                figures.merge(&of(new));
-                figures.merge(&grown(old, new));
+            let (sequence, provider) = ("1".to_owned(), "square".to_owned());
+            let change = StreamChange { sequence, provider, old: old.cloned(), new: new.cloned() };
+            for (_, added) in change.adds(Period::Day) {
+                figures.merge(&added);
             }
             let mut text = String::new();
             histogram(&mut text, "h", "square", &figures);

@@ -258,15 +258,12 @@ impl Console {
 
     /// From when on what is known of a connection is its business's, Unix milliseconds: what it was to another before is not told.
     pub(super) async fn owned_ms(&self, connection: &Connection) -> Result<i64, Problem> {
-        let kept = self.watch.roster.agenda.watched.get::<Doing>(&connection.id).await?;
-        Ok(kept.map_or(i64::MIN, |kept| {
-            let is_its_own = kept.document.business == connection.business;
-            kept.document.owned_ms.filter(|_| is_its_own).unwrap_or(if is_its_own {
-                i64::MIN
-            } else {
-                i64::MAX
-            })
-        }))
+        let kept = self.watch.roster.agenda.watched.get_or_new::<Doing>(&connection.id).await?;
+        Ok(match kept.map(|kept| kept.document) {
+            Some(doing) if doing.business != connection.business => i64::MAX,
+            Some(doing) => doing.owned_ms().unwrap_or(i64::MIN),
+            None => i64::MIN,
+        })
     }
 
     async fn statistics(&self, who: &Who, query: &Query) -> Result<Statistics, Problem> {

@@ -18,6 +18,7 @@ use std::time::Duration;
 use tillwatch_domain::rhythm::Rhythms;
 use tillwatch_domain::span::{HOUR_MS, millis};
 use tillwatch_domain::tally::{Tally, hour_of};
+use tillwatch_platform::beats::Part;
 use tillwatch_platform::clock::Clock;
 use tillwatch_platform::metrics::Metrics;
 use tillwatch_platform::payloads::PayloadError;
@@ -112,6 +113,7 @@ impl Tallies {
         if (0..millis(OFTEN)).contains(&(now_ms - standing.at_ms)) {
             return Ok(Looked { silent: standing.silent(), ..Looked::default() });
         }
+        let survey = self.roster.surveyed(EVERY).await?;
         let providers = self.providers().await?;
         let beginning_ms = (now_ms - millis(BEGINNING)).div_euclid(DAY * HOUR_MS) * DAY * HOUR_MS;
         let mut looked = Looked::default();
@@ -130,12 +132,14 @@ impl Tallies {
         if looked.more {
             tracing::warn!(events = looked.events, "tallies are behind: they go on with the next look");
         } else {
-            standing.connections = self.judged(&rhythms, &recent, to_ms).await?;
+            standing.connections = self.judged(&rhythms, &recent, to_ms, &survey).await?;
         }
         standing.at_ms = now_ms;
         looked.silent = standing.silent();
-        let objectives = self.sampled(&standing).await?;
+        let objectives = self.sampled(&survey, &standing).await?;
         self.store.conclude(standing, objectives).await?;
+        self.tell_addresses(&survey);
+        self.table.beats().beat(Part::Tally, now).await;
         Ok(looked)
     }
 

@@ -13,9 +13,9 @@ use tillwatch_domain::span::{HOUR_MS, millis};
 use tillwatch_domain::token::Standing as TokenState;
 use tillwatch_platform::table::Period;
 
-use super::{EVERY, Standing, Tallies, TallyError};
-use crate::watch::Row;
+use super::{Standing, Tallies, TallyError};
 use crate::watch::probe::LATE;
+use crate::watch::{Row, Survey};
 
 /// How well each provider's objectives were kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -160,9 +160,11 @@ fn became(figures: &Deltas) -> Ratio {
 
 impl Tallies {
     /// How objectives were kept until now.
-    pub(super) async fn sampled(&self, standing: &Standing) -> Result<Objectives, TallyError> {
-        let survey = self.roster.surveyed(EVERY).await?;
-        self.tell_addresses(&survey);
+    pub(super) async fn sampled(
+        &self,
+        survey: &Survey,
+        standing: &Standing,
+    ) -> Result<Objectives, TallyError> {
         let mut objectives = self.store.objectives_now().await?.unwrap_or_default();
         objectives.sample(&survey.rows, standing);
         objectives.webhooks.clear();

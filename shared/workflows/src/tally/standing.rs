@@ -19,7 +19,7 @@ use tillwatch_platform::connections::Kind;
 
 use super::{Tallies, TallyError};
 use crate::tokens::TokenStanding;
-use crate::watch::Doing;
+use crate::watch::{Row, Survey};
 
 /// What was concluded of all connections.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,7 +99,11 @@ impl Tallies {
         rhythms: &Rhythms,
         recent: &BTreeMap<i64, Tally>,
         known_ms: i64,
+        survey: &Survey,
     ) -> Result<BTreeMap<String, Sent>, TallyError> {
+        // Since when those that were another business's are this one's.
+        let owned = |row: &Row| Some((row.id.clone(), hour_of(row.owned_ms?)));
+        let owned: BTreeMap<String, i64> = survey.rows.iter().filter_map(owned).collect();
         let mut all: BTreeMap<String, Sent> = BTreeMap::new();
         let mut together: BTreeMap<&str, Webhooks> = BTreeMap::new();
         for (connection, webhooks) in recent.values().flat_map(|tally| &tally.0) {
@@ -126,9 +130,8 @@ impl Tallies {
             if matches!(silence, Silence::Silent { .. }) {
                 let opening = self.opening(connection).await?;
                 // Nor is it missed for what it sent when it was another business's.
-                let doing = self.roster.agenda.watched.get::<Doing>(connection).await?;
-                let owned = doing.and_then(|kept| kept.document.owned_ms).map_or(i64::MIN, hour_of);
-                let count = |hour: i64| count(hour).filter(|_| hour >= owned);
+                let first = owned.get(connection).copied().unwrap_or(i64::MIN);
+                let count = |hour: i64| count(hour).filter(|_| hour >= first);
                 silence = judge(known_ms, last_ms, opening.week(), count, |hour| opening.is_open_in(hour));
             }
             let silent = match silence {

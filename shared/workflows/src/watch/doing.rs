@@ -17,9 +17,10 @@ pub struct Doing {
     /// The business that it belongs to.
     #[serde(rename = "b")]
     pub business: String,
-    /// From when on all that is known of it is this business's, if it was another's before: a whole hour, Unix milliseconds.
-    #[serde(rename = "o", default, skip_serializing_if = "Option::is_none", with = "whole_hours")]
-    pub owned_ms: Option<i64>,
+    /// From which hour on (since 1970, as webhooks are counted) all that is known of it is this business's, if it was another's
+    /// before.
+    #[serde(rename = "o", default, skip_serializing_if = "Option::is_none")]
+    pub owned_from: Option<i64>,
     /// The location, unless it is the whole business's.
     #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
@@ -55,22 +56,6 @@ pub struct Doing {
     pub missing_scopes: Vec<String>,
 }
 
-/// Whole hours are kept as such, in less room than milliseconds.
-mod whole_hours {
-    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
-    use tillwatch_domain::span::HOUR_MS;
-
-    #[expect(clippy::ref_option, reason = "serde gives it so")]
-    pub(super) fn serialize<S: Serializer>(at_ms: &Option<i64>, serializer: S) -> Result<S::Ok, S::Error> {
-        at_ms.map(|at_ms| at_ms / HOUR_MS).serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
-        let hour = Option::<i64>::deserialize(deserializer)?;
-        Ok(hour.map(|hour| hour.saturating_mul(HOUR_MS)))
-    }
-}
-
 /// What a provider told of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToldOfToken {
@@ -104,9 +89,8 @@ impl Doing {
     /// Takes over what is said of the connection.
     pub fn describe(&mut self, connection: &Connection, now_ms: i64) {
         if !self.business.is_empty() && self.business != connection.business {
-            // What was found for one business is not told to another. Webhooks are counted by the hour.
-            let owned_ms = Some((hour_of(now_ms) + 1) * HOUR_MS);
-            *self = Self { owned_ms, ..Self::default() };
+            // What was found for one business is not told to another.
+            *self = Self { owned_from: Some(hour_of(now_ms) + 1), ..Self::default() };
         }
         self.business.clone_from(&connection.business);
         self.location.clone_from(&connection.location);
@@ -118,6 +102,11 @@ impl Doing {
             self.health = Health::default();
         }
         self.state = connection.state;
+    }
+
+    /// From when on all that is known of it is its business's, Unix milliseconds; none, if it was never another's.
+    pub fn owned_ms(&self) -> Option<i64> {
+        self.owned_from.map(|hour| hour * HOUR_MS)
     }
 
     /// When it was checked last, Unix milliseconds.
@@ -203,7 +192,7 @@ mod tests {
     fn with_all_that_is_told_it_fits_a_write_unit() {
         let mut doing = Doing {
             business: "harbour-restaurants-group".to_owned(),
-            owned_ms: Some(1_795_474_800_000),
+            owned_from: Some(498_743),
             location: Some("harbour-promenade-north".to_owned()),
             ..Doing::default()
         };
@@ -247,13 +236,13 @@ mod tests {
     fn what_goes_to_another_business_is_its_own_from_the_next_whole_hour_on() {
         let mut connection = connection();
         let mut doing = Doing::of(&connection, 5);
-        assert_eq!(doing.owned_ms, None);
+        assert_eq!(doing.owned_ms(), None);
         doing.take(&probed(0, Some(Trouble::TokenRefused)));
         connection.business = "another".into();
         doing.describe(&connection, 7 * HOUR_MS + 5);
-        assert_eq!((doing.owned_ms, doing.health.checks().len()), (Some(8 * HOUR_MS), 0));
+        assert_eq!((doing.owned_ms(), doing.health.checks().len()), (Some(8 * HOUR_MS), 0));
         doing.describe(&connection, 9 * HOUR_MS);
-        assert_eq!(doing.owned_ms, Some(8 * HOUR_MS));
+        assert_eq!(doing.owned_ms(), Some(8 * HOUR_MS));
     }
 
     #[test]

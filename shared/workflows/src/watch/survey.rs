@@ -412,7 +412,8 @@ fn row(kept: &Kept<Doing>, every: Duration, mut sent: Sent, now_ms: i64) -> Row 
     if found == Verdict::Paused {
         sent.silent = None;
     }
-    if document.owned_ms.is_some() && document.owned_ms > sent.last_ms {
+    let owned_ms = document.owned_ms();
+    if owned_ms.is_some() && owned_ms > sent.last_ms {
         // What it sent is another business's.
         sent = Sent { token: sent.token, token_ends_ms: sent.token_ends_ms, ..Sent::default() };
     }
@@ -441,7 +442,7 @@ fn row(kept: &Kept<Doing>, every: Duration, mut sent: Sent, now_ms: i64) -> Row 
         id: id.clone(),
         provider: provider.clone(),
         business: document.business.clone(),
-        owned_ms: document.owned_ms,
+        owned_ms,
         location: document.location.clone(),
         verdict,
         since_ms: match silent {
