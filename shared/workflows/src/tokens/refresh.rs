@@ -87,34 +87,31 @@ impl Refresher {
             return Ok(Refreshed::NotHere);
         };
         let now = self.clock.now();
+        let doing = self.doing(id).await?;
         let shared = self.credentials.shared(&connection.provider, now).await?;
         let mut kept = match self.configuration.tokens(id, now).await {
             Ok(kept) => kept,
-            Err(error) => return self.not_here(&connection, UNSET, Some(error.unopenable()?)).await,
+            Err(error) => return self.not_here(&connection, &doing, UNSET, Some(error.unopenable()?)).await,
         };
         let own = own(&connection, &kept.tokens);
         let of = Subject { own: &own, shared: &shared };
         let Refresh { grant, call } = match module.refresh(&of) {
             Ok(Some(refresh)) => refresh,
-            Ok(None) => return self.not_here(&connection, BY_HAND, None).await,
-            Err(unset) => return self.not_here(&connection, UNSET, Some(unset.to_string())).await,
+            Ok(None) => return self.not_here(&connection, &doing, BY_HAND, None).await,
+            Err(unset) => return self.not_here(&connection, &doing, UNSET, Some(unset.to_string())).await,
         };
 
-        let told = self.doing.get::<Doing>(id).await?.and_then(|doing| doing.document.token);
-        if told.is_some_and(|told| is_endless(told, kept.state.as_ref())) {
-            return self.not_here(&connection, BY_HAND, None).await;
+        if doing.token.is_some_and(|told| is_endless(told, kept.state.as_ref())) {
+            return self.not_here(&connection, &doing, BY_HAND, None).await;
         }
         let is_first = kept.state.is_none();
-        let mut state = match kept.state.clone() {
-            Some(state) => state,
-            None => self.first_seen(id, now).await?,
-        };
+        let mut state = kept.state.clone().unwrap_or_else(|| first_seen(&doing, now));
         let was_ahead = state.put_back(now.as_millisecond());
         let is_new = kept.state.as_ref() != Some(&state);
         if state.is_short_of(&grant) {
             let advice = "the application's `client_secret` is missing, with which the token was had: put it back under `api` in \
                           the provider's secret";
-            return self.not_here(&connection, UNSET, Some(advice.to_owned())).await;
+            return self.not_here(&connection, &doing, UNSET, Some(advice.to_owned())).await;
         }
         let mut due_ms = state.due_ms(&grant, spread(id));
         if was_ahead || (is_first && state.expires_ms.is_none()) {
@@ -322,13 +319,9 @@ impl Refresher {
         );
     }
 
-    /// A token of which nothing is known but what a check was told.
-    pub(super) async fn first_seen(&self, id: &str, now: Timestamp) -> Result<Token, TokensError> {
-        let doing = self.doing.get::<Doing>(id).await?;
-        let told = doing.and_then(|doing| doing.document.token).and_then(|token| token.expires_ms);
-        let mut state = Token::obtained(now.as_millisecond(), None, None);
-        state.expires_ms = told;
-        Ok(state)
+    /// How the connection does, as its checks found it.
+    pub(super) async fn doing(&self, id: &str) -> Result<Doing, TokensError> {
+        Ok(self.doing.get_or_new::<Doing>(id).await?.map(|kept| kept.document).unwrap_or_default())
     }
 
     async fn noted(
@@ -350,15 +343,14 @@ impl Refresher {
     async fn not_here(
         &self,
         connection: &Connection,
+        doing: &Doing,
         every: Duration,
         advice: Option<String>,
     ) -> Result<Refreshed, TokensError> {
-        let doing = self.doing.get::<Doing>(&connection.id).await?;
-        let ends_ms = doing.and_then(|doing| doing.document.token_ends_ms());
         let change = |standing: &mut TokenStanding| {
             standing.refreshed_here = advice.is_some();
             standing.standing = Standing::Active;
-            standing.expires_ms = ends_ms;
+            standing.expires_ms = doing.token_ends_ms();
             standing.advice.clone_from(&advice);
         };
         self.roster.note(connection, millis(self.clock.now(), every), change).await?;
@@ -472,6 +464,13 @@ fn is_other(one: &OpenedTokens, other: &OpenedTokens) -> bool {
 fn used(tokens: &OpenedTokens) -> Option<&str> {
     let token = tokens.tokens.get(REFRESH).or_else(|| tokens.tokens.get(ACCESS));
     token.map(secrecy::ExposeSecret::expose_secret)
+}
+
+/// A token of which nothing is known but what a check was told.
+pub(super) fn first_seen(doing: &Doing, now: Timestamp) -> Token {
+    let mut state = Token::obtained(now.as_millisecond(), None, None);
+    state.expires_ms = doing.token.and_then(|told| told.expires_ms);
+    state
 }
 
 /// Whether a check was told that the token never ends, since it was had.

@@ -15,7 +15,7 @@ use tillwatch_providers::checks::Subject;
 use tillwatch_providers::oauth::{Given, SignIn, Whose};
 use tillwatch_providers::tokens::{self, Answered, Fresh};
 
-use super::refresh::{Come, called, named, unanswered};
+use super::refresh::{Come, called, first_seen, named, unanswered};
 use super::{Refresher, TokenStanding, TokensError};
 use crate::agenda::millis;
 use crate::configuration::{ACCESS, OpenedTokens, REFRESH, Tokens, Unconfigured};
@@ -184,7 +184,7 @@ impl Refresher {
             let had_state = kept.state.is_some();
             let mut state = match kept.state.clone() {
                 Some(state) => state,
-                None => self.first_seen(id, now).await?,
+                None => first_seen(&self.doing(id).await?, now),
             };
             state.put_back(now.as_millisecond());
             if state.begin_sign_in(owner, &grant, now.as_millisecond()).is_err() {
