@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use tillwatch_platform::queue::QueueError;
+use tillwatch_workflows::tally;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -123,16 +124,18 @@ pub(super) async fn schedule_checks(stack: Arc<Stack>, mut stop: watch::Receiver
 
 /// Has webhooks tallied. A look that comes sooner than the next is due does nothing.
 pub(super) async fn tally(stack: Arc<Stack>, mut stop: watch::Receiver<bool>) {
-    let mut minutes = tokio::time::interval(Duration::from_mins(1));
+    let mut wait = Duration::ZERO;
     loop {
         tokio::select! {
-            _ = minutes.tick() => {}
+            () = tokio::time::sleep(wait) => {}
             _ = stop.changed() => return,
         }
         tokio::select! {
             looked = stack.tally() => {
+                wait = tally::EVERY;
                 if let Err(error) = looked {
                     tracing::error!(%error, "webhooks could not be tallied; in a minute again");
+                    wait = Duration::from_mins(1);
                 }
             }
             // What was not kept is counted again.
