@@ -16,7 +16,7 @@ use super::beside::StatusPage;
 use super::family::{self, loyverse};
 use super::market::{AN_HOUR, Market};
 use super::place::Place;
-use super::told::{Told, elsewhere};
+use super::told::Told;
 
 const INTERVAL: Duration = Duration::from_mins(5);
 
@@ -171,14 +171,7 @@ async fn it_works_now_and_then() {
         }
     }
     let row = place.doing("loyverse-0").await;
-    let told = Told {
-        what: "it works now and then",
-        status: row["status"].as_str().unwrap().to_owned(),
-        trouble: row["trouble"]["kind"].as_str().unwrap().to_owned(),
-        blame: row["blame"]["whose"].as_str().unwrap().to_owned(),
-        took: took.unwrap(),
-        elsewhere: elsewhere(&said_falsely),
-    };
+    let told = Told::of(&row, "it works now and then", took.unwrap(), &said_falsely);
     told.print();
     assert_eq!((told.status.as_str(), said_falsely.len()), ("degraded", 0));
     // It does not flap in what is said of it.
@@ -217,16 +210,7 @@ async fn one_blip_says_nothing() {
     }
     assert_eq!(said_falsely, Vec::<String>::new());
     let row = place.doing("square-0").await;
-    let word = |value: &Value| value.as_str().unwrap_or("-").to_owned();
-    Told {
-        what: "one check fails and the next does not",
-        status: word(&row["status"]),
-        trouble: word(&row["trouble"]["kind"]),
-        blame: word(&row["blame"]["whose"]),
-        took: Duration::ZERO,
-        elsewhere: elsewhere(&said_falsely),
-    }
-    .print();
+    Told::of(&row, "one check fails and the next does not", Duration::ZERO, &said_falsely).print();
 }
 
 #[tokio::test]
@@ -307,14 +291,8 @@ async fn its_status_page_tells_of_an_outage_and_everything_works() {
         (Some("up"), Some(true))
     );
     let row = place.doing("square-1").await;
-    let told = Told {
-        what: "its status page tells of an outage, and all works",
-        status: row["status"].as_str().unwrap().to_owned(),
-        trouble: "-".to_owned(),
-        blame: "-".to_owned(),
-        took: Duration::ZERO,
-        elsewhere: elsewhere(&said_falsely),
-    };
+    let what = "its status page tells of an outage, and all works";
+    let told = Told::of(&row, what, Duration::ZERO, &said_falsely);
     assert!(row["trouble"].is_null() && row["blame"].is_null(), "{row}");
     told.is("up", "-", "-", Duration::ZERO);
 }
@@ -373,7 +351,7 @@ async fn the_certificate_of_our_own_address_has_ended() {
     told.is("up", "-", "-", INTERVAL * 2);
 }
 
-/// The connection to Square of each shop of which it is said that it is silent, but for the one of which it is so.
+/// Those of these shops of which it is not said that their webhooks come as they always did.
 async fn said_to_be_silent(market: &Market, shops: &[&str]) -> Vec<String> {
     let mut silent = Vec::new();
     for shop in shops {

@@ -4,18 +4,20 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+const NOTHING: &str = "nothing false elsewhere";
+
 /// What a scenario comes to.
 pub(super) struct Told {
     /// In one line.
-    pub(super) what: &'static str,
+    what: &'static str,
     /// What is said of one to which it happened.
     pub(super) status: String,
-    pub(super) trouble: String,
-    pub(super) blame: String,
+    trouble: String,
+    blame: String,
     /// How long after it happened that was said for the first time.
-    pub(super) took: Duration,
+    took: Duration,
     /// What was said of others.
-    pub(super) elsewhere: String,
+    elsewhere: String,
 }
 
 impl Told {
@@ -28,7 +30,7 @@ impl Told {
             trouble: word(&row["trouble"]["kind"]),
             blame: word(&row["blame"]["whose"]),
             took,
-            elsewhere: elsewhere(said_falsely),
+            elsewhere: if said_falsely.is_empty() { NOTHING.to_owned() } else { said_falsely.join(", ") },
         }
     }
 
@@ -55,11 +57,6 @@ impl Told {
             "{what}"
         );
         assert!(self.took <= within, "{what}: {:?}", self.took);
-        assert_eq!(self.elsewhere, "nothing false elsewhere", "{what}");
+        assert_eq!(self.elsewhere, NOTHING, "{what}");
     }
-}
-
-/// What was said falsely, in words.
-pub(super) fn elsewhere(said_falsely: &[String]) -> String {
-    if said_falsely.is_empty() { "nothing false elsewhere".to_owned() } else { said_falsely.join(", ") }
 }

@@ -135,8 +135,8 @@ pub struct Peers {
     pub failing: Count,
     /// How many are refused: their tokens or accounts.
     pub refused: Count,
-    /// How many failed or did badly when they were asked last, and are not yet said to: nobody knows. Businesses of which nothing else is
-    /// known.
+    /// How many failed or did badly when they were asked last, and are not yet said to: nobody knows. Businesses of which
+    /// nothing else is known.
     pub doubtful: Count,
 }
 
@@ -233,9 +233,9 @@ fn by_what_is_known(evidence: &Evidence<'_>) -> (Blame, Reason) {
             (false, _) => (Blame::Tenant, Reason::TenantsAccount),
         };
     }
-    let is_known = |other: &&Peers| other.known.connections > 0;
-    let failing_elsewhere = others.iter().filter(is_known).filter(|other| other.most_fail()).count();
-    let known_elsewhere = others.iter().filter(is_known).count();
+    let known: Vec<&Peers> = others.iter().filter(|other| other.known.connections > 0).collect();
+    let known_elsewhere = known.len();
+    let failing_elsewhere = known.iter().filter(|other| other.most_fail()).count();
     if known_elsewhere >= PROVIDERS && failing_elsewhere * 2 > known_elsewhere && peers.most_fail() {
         return (Blame::Us, Reason::MostProvidersFail);
     }

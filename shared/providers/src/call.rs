@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
@@ -118,6 +119,11 @@ pub struct Response {
     pub body: Vec<u8>,
 }
 
+/// An HTTP date: `Wed, 21 Oct 2026 07:28:00 GMT`.
+pub(crate) fn http_date(text: &str) -> Option<Timestamp> {
+    Some(rfc2822::parse(text.trim()).ok()?.timestamp())
+}
+
 impl Response {
     /// How long the provider asks to be left alone: in seconds, or until a time of its own clock (RFC 9110, 10.2.3).
     pub fn retry_after(&self) -> Option<Duration> {
@@ -125,8 +131,7 @@ impl Response {
         // Shopify writes `2.0`.
         let (whole, rest) = text.split_once('.').unwrap_or((text, ""));
         let Ok(seconds) = whole.parse::<u64>() else {
-            let time = |text: &str| Some(rfc2822::parse(text.trim()).ok()?.timestamp());
-            let (until, now) = (time(text)?, time(self.headers.get("date")?)?);
+            let (until, now) = (http_date(text)?, http_date(self.headers.get("date")?)?);
             return Duration::try_from(until.duration_since(now)).ok();
         };
         let more = u64::from(rest.bytes().any(|digit| digit != b'0'));

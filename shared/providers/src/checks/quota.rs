@@ -8,6 +8,7 @@ use serde_json::Value;
 use tillwatch_domain::quota::Quota;
 
 use crate::Headers;
+use crate::call::http_date;
 
 /// The longest name that is kept.
 const LONGEST_NAME: usize = 64;
@@ -70,7 +71,7 @@ fn common(headers: &Headers) -> Option<Quota> {
     // Several windows are told with commas between them; the first is the narrowest.
     let number = |text: &str| text.split([',', ';']).next()?.trim().parse::<u64>().ok();
     let remaining = number(get("remaining")?)?;
-    let arrived = headers.get("date").and_then(http_date);
+    let arrived = headers.get("date").and_then(seconds_of);
     let resets_in = get("reset").and_then(|text| resets_in(text, arrived));
     Some(quota("calls", remaining, get("limit").and_then(number), resets_in))
 }
@@ -83,15 +84,14 @@ fn resets_in(text: &str, arrived: Option<u64>) -> Option<u64> {
         Ok(span) if span <= LONGEST_WINDOW => return Some(span),
         Ok(at) if at >= MILLISECONDS => at / 1_000,
         Ok(at) => at,
-        Err(_) => http_date(text)?,
+        Err(_) => seconds_of(text)?,
     };
     arrived.map(|arrived| at.saturating_sub(arrived))
 }
 
-/// An HTTP date as Unix seconds: `Wed, 21 Oct 2026 07:28:00 GMT`.
-fn http_date(text: &str) -> Option<u64> {
-    let at = jiff::fmt::rfc2822::parse(text.trim()).ok()?.timestamp();
-    u64::try_from(at.as_second()).ok()
+/// An HTTP date as Unix seconds.
+fn seconds_of(date: &str) -> Option<u64> {
+    u64::try_from(http_date(date)?.as_second()).ok()
 }
 
 /// `x-shopify-shop-api-call-limit: 32/40`.

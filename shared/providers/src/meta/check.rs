@@ -2,8 +2,9 @@
 //! WhatsApp Business account, and the ad account that it is for.
 //!
 //! Facts ("Graph API: `debug_token`", "Handling errors", "Rate limits"): what is said of a token that is not valid comes with
-//! `200`, under `is_valid`; an error in its place is of the app, whose own token asks. `expires_at` is 0 where it never ends. A reached limit is a `400` with the codes 4, 17, 32, 613
-//! and 80000 to 80014; a token that is not good is the code 190, with `400` or `401`.
+//! `200`, under `is_valid`; an error in its place is of the app, whose own token asks. `expires_at` is 0 where it never ends. A
+//! reached limit is a `400` with the codes 4, 17, 32, 613 and 80000 to 80014; a token that is not good is the code 190, with
+//! `400` or `401`.
 
 use serde_json::Value;
 use tillwatch_domain::health::Trouble;

@@ -10,7 +10,6 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
-
 use tillwatch_domain::health::Trouble;
 
 use super::check::code;

@@ -69,11 +69,8 @@ const LARGEST_PAGE: usize = 8 * 1024 * 1024;
 /// Why listing came to no end.
 enum Ended {
     /// Something is wrong: what, the provider's word, what to do, and how long it asks to be left alone.
-    Failed {
-        judged: Judged,
-        advice: Option<String>,
-        retry_after: Duration,
-    },
+    Failed { judged: Judged, advice: Option<String>, retry_after: Duration },
+    /// A smaller part must be asked for.
     TooMuch,
     /// What is missing may be among what waits to be processed.
     Behind,
@@ -110,8 +107,7 @@ impl Reconciler {
         }
         let gauge = self.backlog.events.gauge().await?;
         if is_behind(&gauge) || self.connections.paused_since(provider.name()).await?.is_some() {
-            let later = regular(id, now, self.roster.every);
-            return self.noted(&connection, kept, Ran::PutOff, |_| later).await;
+            return self.put_off(&connection, kept).await;
         }
         let overlap = lists.overlap();
         let Some(plan) = kept.document.plan(now.as_millisecond(), overlap) else {
@@ -176,7 +172,12 @@ impl Reconciler {
             }
             cursor = page.next;
         }
-        Ok(Err(Ended::TooMuch))
+        Ok(Err(if plan.is_smallest {
+            let advice = "the provider lists more of one minute than can be read".to_owned();
+            Ended::advised(Trouble::Unreadable, advice)
+        } else {
+            Ended::TooMuch
+        }))
     }
 
     /// One page of the list.
@@ -255,25 +256,15 @@ impl Reconciler {
                 })
                 .await
             }
-            Err(Ended::Behind) => {
-                let later = regular(id, now, every);
-                self.noted(connection, kept, Ran::PutOff, |_| later).await
-            }
-            Err(Ended::TooMuch) if !plan.is_smallest => {
+            Err(Ended::Behind) => self.put_off(connection, kept).await,
+            Err(Ended::TooMuch) => {
                 self.noted(connection, kept, Ran::TooMuch, |standing| {
                     standing.too_much(plan, counts, now_ms);
                     soon
                 })
                 .await
             }
-            Err(ended) => {
-                let (judged, advice, retry_after) = match ended {
-                    Ended::Failed { judged, advice, retry_after } => (judged, advice, retry_after),
-                    Ended::TooMuch | Ended::Behind => {
-                        let advice = "the provider lists more of one minute than can be read".to_owned();
-                        (Judged::of(Trouble::Unreadable, None), Some(advice), Duration::ZERO)
-                    }
-                };
+            Err(Ended::Failed { judged, advice, retry_after }) => {
                 let trouble = judged.trouble.unwrap_or(Trouble::Unreadable);
                 self.told_of_failure(connection, &kept.document, trouble, judged.code.as_deref());
                 self.noted(connection, kept, Ran::Failed(trouble), |standing| {
@@ -314,6 +305,16 @@ impl Reconciler {
                 "a provider does not list what has happened"
             );
         }
+    }
+
+    /// Leaves it for the next regular run.
+    async fn put_off(
+        &self,
+        connection: &Connection,
+        kept: Kept<Reconciliation>,
+    ) -> Result<Ran, ReconcileError> {
+        let later = regular(&connection.id, self.clock.now(), self.roster.every);
+        self.noted(connection, kept, Ran::PutOff, |_| later).await
     }
 
     async fn noted(

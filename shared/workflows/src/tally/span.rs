@@ -58,9 +58,8 @@ impl TallyStore {
     ) -> Result<BTreeMap<String, Deltas>, PayloadError> {
         let mut sum = BTreeMap::<String, Deltas>::new();
         let (days, mut hours) = span.parts();
-        let mut take = |connection: &str, webhooks: Webhooks| match sum.get_mut(connection) {
-            Some(sum) => sum.merge(&webhooks.sum()),
-            None => drop(sum.insert(connection.to_owned(), webhooks.sum())),
+        let mut take = |connection: &str, webhooks: Webhooks| {
+            sum.entry(connection.to_owned()).or_default().merge(&webhooks.sum());
         };
         // A day that is not counted for good by its hours.
         let uncounted = self.each(Of::Day, days, &is_wanted, |_, id, webhooks| take(id, webhooks)).await?;
@@ -81,9 +80,8 @@ impl TallyStore {
     /// All connections' webhooks of these hours together.
     pub(super) async fn together(&self, hours: Vec<i64>) -> Result<Tally, PayloadError> {
         let mut sum = Tally::default();
-        let take = |_, id: &str, webhooks: Webhooks| match sum.0.get_mut(id) {
-            Some(sum) => sum.merge(&webhooks),
-            None => drop(sum.0.insert(id.to_owned(), webhooks)),
+        let take = |_, id: &str, webhooks: Webhooks| {
+            sum.0.entry(id.to_owned()).or_default().merge(&webhooks);
         };
         self.each(Of::Hour, hours, |_, _| true, take).await?;
         Ok(sum)

@@ -1,13 +1,13 @@
 //! What is kept of tallies, and where: one object each (`objects.rs`).
 
-use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::de::{DeserializeOwned, DeserializeSeed as _, Deserializer as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, DeserializeSeed as _};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use tillwatch_domain::rhythm::Rhythms;
 use tillwatch_domain::span::{self, HOUR_MS};
 use tillwatch_domain::tally::{Each, Tally, Webhooks};
@@ -80,38 +80,20 @@ impl Of {
         W: FnMut(&str) -> bool,
         T: FnMut(&str, Webhooks),
     {
-        let mut stored = serde_json::Deserializer::from_slice(bytes);
-        match self {
-            Self::Hour => stored.deserialize_map(EachOfHour(each)),
-            Self::Day => each.deserialize(&mut stored),
-        }
+        let tally = match self {
+            Self::Hour => serde_json::from_slice::<Unread<'_>>(bytes)?.tally.get().as_bytes(),
+            Self::Day => bytes,
+        };
+        each.deserialize(&mut serde_json::Deserializer::from_slice(tally))
     }
 }
 
-/// Reads the tally of an [`Hour`].
-struct EachOfHour<W, T>(Each<W, T>);
-
-impl<'de, W: FnMut(&str) -> bool, T: FnMut(&str, Webhooks)> Visitor<'de> for EachOfHour<W, T> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("what was counted of an hour")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut hour: A) -> Result<(), A::Error> {
-        let mut each = Some(self.0);
-        while let Some(field) = hour.next_key::<String>()? {
-            match each.take_if(|_| field == TALLY) {
-                Some(each) => hour.next_value_seed(each)?,
-                None => drop(hour.next_value::<IgnoredAny>()?),
-            }
-        }
-        Ok(())
-    }
+/// An [`Hour`] whose tally is not read yet.
+#[derive(Deserialize)]
+struct Unread<'a> {
+    #[serde(rename = "c", borrow)]
+    tally: &'a RawValue,
 }
-
-/// The name under which an [`Hour`] has its tally.
-const TALLY: &str = "c";
 
 impl TallyStore {
     /// Beside large payloads.

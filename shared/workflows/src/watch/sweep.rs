@@ -36,10 +36,9 @@ impl Roster {
             let is_listed = reconcile::of(provider.name()).is_some();
             // By a clock that was put back, it is not due for long.
             let longest = self.interval(provider.name()).unwrap_or_default() * 2 + LEEWAY;
-            let far_off_ms = millis(self.clock.now(), longest);
-            let is_far_off = |due_ms: i64| due_ms != NEVER_MS && due_ms > far_off_ms;
-            let token_far_off_ms = millis(self.clock.now(), LOOKED_AT + LEEWAY);
-            let is_token_far_off = |due_ms: i64| due_ms != NEVER_MS && due_ms > token_far_off_ms;
+            let now = self.clock.now();
+            let is_far_off = |longest| move |due_ms: i64| due_ms != NEVER_MS && due_ms > millis(now, longest);
+            let (is_far_off, is_token_far_off) = (is_far_off(longest), is_far_off(LOOKED_AT + LEEWAY));
             let mut after = String::new();
             loop {
                 let connections = &self.connections;
