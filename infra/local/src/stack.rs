@@ -1,16 +1,15 @@
 //! The whole of Tillwatch in one process: the deployment's handlers, called with Lambda's own events, on queues and
 //! tables that live in local files. What `template.yaml` wires up in the cloud is wired up here.
 
+mod event_source;
 mod gateway;
 mod parts;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_lambda_events::event::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde_json::Value;
@@ -50,6 +49,7 @@ use tillwatch_workflows::tokens::Refresher;
 use tillwatch_workflows::watch::{Beside, Watch, WatchError};
 use tokio::time::Instant;
 
+use self::event_source::{batch_of, done, job};
 pub(crate) use self::gateway::problem;
 use self::gateway::{answer, caught, from_webhook, panicked, to_console, to_webhook};
 use self::parts::{deadman, reconciler, refresher, tallies, watch};
@@ -76,8 +76,6 @@ pub const BATCH: usize = 10;
 pub const PROCESSOR_TIMEOUT: Duration = Duration::from_secs(30);
 /// More messages than that wait only when processing is behind: one machine works on few at a time.
 const FEW_WAIT: u64 = 20;
-/// Jobs of checks or refreshes that are handed over at once, as in the template.
-const JOBS_BATCH: usize = 1;
 /// How long a job stays invisible: it is done again if it does not end.
 const JOBS_VISIBILITY: Duration = Duration::from_mins(3);
 /// How long a look at all webhooks may take, as in the template.
@@ -480,52 +478,4 @@ impl Stack {
     pub fn ports(&self) -> &Ports {
         &self.ports
     }
-}
-
-/// A batch as the event source hands it over.
-fn batch_of(batch: &[Received], queue: &str) -> SqsEvent {
-    let mut event = SqsEvent::default();
-    event.records = batch.iter().map(|received| message(received, queue)).collect();
-    event
-}
-
-/// Takes one job of a queue; how many it was.
-async fn job<H: Future<Output = SqsBatchResponse>>(
-    (queue, name, visibility): (&Arc<dyn Polled>, &str, Duration),
-    handle: impl FnOnce(SqsEvent) -> H,
-) -> Result<usize, QueueError> {
-    let batch = queue.receive(JOBS_BATCH, visibility).await?;
-    if batch.is_empty() {
-        return Ok(0);
-    }
-    let answer = handle(batch_of(&batch, name)).await;
-    done(queue, batch, answer).await
-}
-
-/// Deletes those of a batch that did not fail, as the event source does; how many messages it was.
-async fn done(
-    queue: &Arc<dyn Polled>,
-    batch: Vec<Received>,
-    answer: SqsBatchResponse,
-) -> Result<usize, QueueError> {
-    let failed: Vec<_> =
-        answer.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect();
-    let count = batch.len();
-    let done = batch.into_iter().filter(|received| !failed.contains(&received.id.as_str()));
-    let done: Vec<_> = done.map(|received| received.receipt).collect();
-    if !done.is_empty() {
-        queue.delete(done).await?;
-    }
-    Ok(count)
-}
-
-fn message(received: &Received, queue: &str) -> SqsMessage {
-    let mut message = SqsMessage::default();
-    message.message_id = Some(received.id.clone());
-    message.receipt_handle = Some(received.receipt.clone());
-    message.body = Some(received.body.clone());
-    message.attributes =
-        HashMap::from([("ApproximateReceiveCount".to_owned(), received.receive_count.to_string())]);
-    message.event_source_arn = Some(format!("arn:aws:sqs:local:000000000000:{queue}"));
-    message
 }
