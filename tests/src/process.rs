@@ -15,18 +15,19 @@ use tillwatch_providers::Settings;
 use crate::pages::Pages;
 
 /// A binary of the workspace, built if it is not yet what the sources say.
-pub fn built(package: &str, binary: &str) -> PathBuf {
-    build(package, binary, &[])
+pub fn built(binary: &str) -> PathBuf {
+    // Of the whole workspace, as tests are built: of one package alone, libraries would be built anew with its features.
+    build(binary, &["--workspace"])
 }
 
-fn build(package: &str, binary: &str, profile: &[&str]) -> PathBuf {
+fn build(binary: &str, selected: &[&str]) -> PathBuf {
     static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
-    let name = format!("{package} {binary} {profile:?}");
-    built.entry(name).or_insert_with(|| build_now(package, binary, profile)).clone()
+    let name = format!("{binary} {selected:?}");
+    built.entry(name).or_insert_with(|| build_now(binary, selected)).clone()
 }
 
-fn build_now(package: &str, binary: &str, profile: &[&str]) -> PathBuf {
+fn build_now(binary: &str, selected: &[&str]) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let cargo = std::env!("CARGO");
     let mut command = Command::new(cargo);
@@ -41,8 +42,8 @@ fn build_now(package: &str, binary: &str, profile: &[&str]) -> PathBuf {
         }
     }
     let output = command
-        .args(["build", "--package", package, "--bin", binary, "--message-format=json-render-diagnostics"])
-        .args(profile)
+        .args(["build", "--bin", binary, "--message-format=json-render-diagnostics"])
+        .args(selected)
         .current_dir(root)
         .stderr(Stdio::inherit())
         .output()
@@ -59,7 +60,7 @@ fn build_now(package: &str, binary: &str, profile: &[&str]) -> PathBuf {
 
 /// The `tillwatch` command, without what this process' environment says to it.
 pub fn tillwatch() -> Command {
-    quiet(Command::new(built("tillwatch", "tillwatch")))
+    quiet(Command::new(built("tillwatch")))
 }
 
 fn quiet(mut command: Command) -> Command {
@@ -98,7 +99,8 @@ impl Server {
     /// The same, whose environment says this.
     pub fn start_release_with(data: &Path, environment: &[(&str, &str)]) -> Self {
         // With the features that `load` has brought along, so that nothing is built twice.
-        let binary = build("tillwatch", "tillwatch", &["--release", "--package", "tillwatch-tests"]);
+        let binary =
+            build("tillwatch", &["--release", "--package", "tillwatch", "--package", "tillwatch-tests"]);
         let mut command = quiet(Command::new(binary));
         command.envs(environment.iter().copied());
         Self::of(command, data, None)

@@ -202,7 +202,7 @@ impl Function {
             .args(["--log-level", "error"])
             .args(["--runtime-interface-emulator-address", &format!("127.0.0.1:{port}")])
             .args(["--runtime-api-address", &format!("127.0.0.1:{runtime_port}")])
-            .arg(tillwatch_tests::process::built("tillwatch-functions", binary))
+            .arg(tillwatch_tests::process::built(binary))
             .env_clear()
             .envs(variables)
             .envs(NOBODY)
