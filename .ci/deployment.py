@@ -83,6 +83,7 @@ def compare_queues():
     must_be("the processor's time-out", processor["Timeout"], code["processor_timeout"])
     for name in ("EventsQueue", "DeadLetterQueue"):
         must_be(f"the visibility time-out of {name}", queues[name]["VisibilityTimeout"], code["visibility"])
+    must_be("when a write is late", resources["SlowTableAlarm"]["Properties"]["Threshold"], code["late_write_ms"])
     dead_after = queues["EventsQueue"]["RedrivePolicy"]["maxReceiveCount"]
     must_be("how often a message is received before it is a dead letter", dead_after, code["dead_after"])
     for name, source in processor["Events"].items():

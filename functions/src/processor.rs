@@ -11,22 +11,14 @@ use tokio::time::Instant;
 
 use crate::batch::to_come_again;
 
-/// A queue that the processor reads: its name, and the queue, for putting messages back.
-pub struct Source {
-    /// The last part of its ARN.
-    pub name: String,
-    /// The queue.
-    pub queue: Arc<dyn Queue>,
-}
-
 /// What the processor function works with.
 pub struct Handler {
     /// What is done with a message.
     pub processor: Arc<Processor>,
     /// The queue of events.
-    pub events: Source,
+    pub events: Arc<dyn Queue>,
     /// The queue of dead letters.
-    pub dead_letters: Source,
+    pub dead_letters: Arc<dyn Queue>,
 }
 
 /// What is left of the function's time for putting messages back.
@@ -38,8 +30,8 @@ impl Handler {
         let mut work = JoinSet::new();
         let mut messages = Vec::new();
         for message in event.records {
-            let is_dead_letter =
-                message.event_source_arn.as_deref().is_some_and(|arn| arn.ends_with(&self.dead_letters.name));
+            let is_dead_letter = message.event_source_arn.as_deref().and_then(|arn| arn.rsplit(':').next())
+                == Some(self.dead_letters.name());
             let incoming = incoming(&message, is_dead_letter);
             let (processor, index) = (Arc::clone(&self.processor), messages.len());
             messages.push((message, incoming.clone()));
@@ -84,7 +76,7 @@ impl Handler {
     async fn put_back(&self, message: &SqsMessage, is_dead_letter: bool, wait: Duration) {
         let source = if is_dead_letter { &self.dead_letters } else { &self.events };
         if let Some(receipt) = &message.receipt_handle
-            && let Err(error) = source.queue.change_visibility(receipt, wait).await
+            && let Err(error) = source.change_visibility(receipt, wait).await
         {
             tracing::warn!(%error, "a message could not be put back and waits for its time-out");
         }

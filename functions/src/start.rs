@@ -34,7 +34,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use self::parts::Parts;
-use crate::processor::{Handler, Source};
+use crate::processor::Handler;
 use crate::rollup::StreamBatch;
 
 /// Runs a function to its end, on one thread: a function below 1,769 MB has no more than one processor.
@@ -54,10 +54,6 @@ fn log(environment: Environment) -> Result<(), Error> {
     let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(false);
     tracing_subscriber::registry().with(lines.with_span_list(false)).with(filter).init();
     Ok(())
-}
-
-fn name_in(url: &str) -> String {
-    url.rsplit('/').next().unwrap_or(url).to_owned()
 }
 
 /// When an invocation must have ended.
@@ -104,15 +100,14 @@ pub fn webhook(provider: &str) -> Result<(), Error> {
 /// The processor function.
 pub fn processor() -> Result<(), Error> {
     start(Patience::WORKER, async |environment, parts| {
-        let source = |url: String| Source { name: name_in(&url), queue: parts.queue(url) as Arc<dyn Queue> };
-        let (events, dead_letters) =
-            (source(environment.queue_url()?), source(environment.dead_letter_queue_url()?));
+        let events: Arc<dyn Queue> = parts.queue(environment.queue_url()?);
+        let dead_letters = parts.queue(environment.dead_letter_queue_url()?);
         let table = parts.table()?;
         table.warm(Which::Main).await;
         let processor = Processor {
             table,
             routing: Arc::new(Routing::new(parts.connections()?, environment.unknown()?)),
-            queue: Arc::clone(&events.queue),
+            queue: Arc::clone(&events),
             payloads: parts.payloads()?,
             clock: Arc::new(SystemClock),
             metrics: parts.metrics(),

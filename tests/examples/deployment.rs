@@ -12,6 +12,7 @@ use tillwatch::ports::{Queues, Storage};
 use tillwatch::stack::{BATCH, PROCESSOR_TIMEOUT, VISIBILITY};
 use tillwatch_domain::Outcome;
 use tillwatch_domain::health::Finding;
+use tillwatch_domain::threshold;
 use tillwatch_platform::metrics::Metric;
 use tillwatch_platform::queue::Outgoing;
 use tillwatch_platform::table::schema;
@@ -38,6 +39,7 @@ async fn main() {
         "visibility": VISIBILITY.as_secs(),
         "processor_timeout": PROCESSOR_TIMEOUT.as_secs(),
         "dead_after": dead_after().await,
+        "late_write_ms": threshold::DATABASE.as_millis(),
         "heartbeat": Message::Heartbeat { at: SCHEDULED.to_owned() }.to_text(),
         "providers": providers(),
         "metrics": metrics().await,

@@ -8,7 +8,7 @@ use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
 use jiff::Timestamp;
 use tillwatch_domain::RequestId;
 use tillwatch_domain::retry::RetryPolicy;
-use tillwatch_functions::processor::{Handler, Source};
+use tillwatch_functions::processor::Handler;
 use tillwatch_platform::clock::{Clock as _, SystemClock};
 use tillwatch_platform::connections::{Connections, Unknown};
 use tillwatch_platform::metrics::Metrics;
@@ -54,17 +54,20 @@ impl Payloads for Silent {
 }
 
 /// Remembers what was put back, and for how long.
-#[derive(Default)]
-struct Returns(Mutex<Vec<(String, Duration)>>);
+struct Returns(&'static str, Mutex<Vec<(String, Duration)>>);
 
 #[async_trait]
 impl Queue for Returns {
+    fn name(&self) -> &str {
+        self.0
+    }
+
     async fn send(&self, _: Outgoing) -> Result<(), QueueError> {
         Ok(())
     }
 
     async fn change_visibility(&self, receipt: &str, delay: Duration) -> Result<(), QueueError> {
-        self.0.lock().unwrap().push((receipt.to_owned(), delay));
+        self.1.lock().unwrap().push((receipt.to_owned(), delay));
         Ok(())
     }
 
@@ -98,7 +101,7 @@ fn message(name: &str, payload: Payload) -> SqsMessage {
 
 #[tokio::test(start_paused = true)]
 async fn a_message_whose_payload_never_comes_goes_back_at_once_and_the_one_beside_it_is_done() {
-    let (table, events) = (Arc::new(Empty::default()), Arc::new(Returns::default()));
+    let (table, events) = (Arc::new(Empty::default()), Arc::new(Returns("events", Mutex::default())));
     let processor = Processor {
         table: Table::in_process(table.clone(), "main".to_owned(), "figures".to_owned()),
         routing: Arc::new(Routing::new(
@@ -113,8 +116,8 @@ async fn a_message_whose_payload_never_comes_goes_back_at_once_and_the_one_besid
     };
     let handler = Handler {
         processor: Arc::new(processor),
-        events: Source { name: "events".to_owned(), queue: events.clone() },
-        dead_letters: Source { name: "dead-letters".to_owned(), queue: Arc::new(Returns::default()) },
+        events: events.clone(),
+        dead_letters: Arc::new(Returns("dead-letters", Mutex::default())),
     };
     let square = provider("square");
     let (_, body) = square.sample("payment.updated", 1, Timestamp::UNIX_EPOCH).unwrap();
@@ -126,7 +129,7 @@ async fn a_message_whose_payload_never_comes_goes_back_at_once_and_the_one_besid
     let answer = handler.handle(batch, began + limit).await;
     let failed: Vec<_> = answer.batch_item_failures.iter().map(|it| it.item_identifier.as_str()).collect();
     assert_eq!(failed, ["stuck"]);
-    assert_eq!(*events.0.lock().unwrap(), [("stuck's receipt".to_owned(), Duration::ZERO)]);
+    assert_eq!(*events.1.lock().unwrap(), [("stuck's receipt".to_owned(), Duration::ZERO)]);
     let written = table.0.lock().unwrap();
     let written: Vec<_> =
         written.iter().filter(|write| write.contains(" R#") || write.contains(" E#")).collect();

@@ -298,6 +298,10 @@ impl LocalEndpoint for Faulty<dyn LocalEndpoint> {
 
 #[async_trait]
 impl Queue for Faulty<dyn Polled> {
+    fn name(&self) -> &str {
+        self.port.name()
+    }
+
     async fn send(&self, message: Outgoing) -> Result<(), QueueError> {
         let failed = || Err(QueueError { action: "send", cause: INJECTED.into() });
         self.faults.step("queue.send", self.port.send(message)).await.unwrap_or_else(failed)

@@ -128,10 +128,9 @@ impl Parts {
     }
 
     pub(super) fn backlog(&self) -> Result<Backlog, ConfigError> {
-        let url = self.environment.queue_url()?;
         Ok(Backlog {
-            watcher: Some((CloudWatch::new(&self.config), super::name_in(&url))),
-            events: self.queue(url),
+            watcher: Some(CloudWatch::new(&self.config)),
+            events: self.queue(self.environment.queue_url()?),
             dead_letters: self.queue(self.environment.dead_letter_queue_url()?),
         })
     }

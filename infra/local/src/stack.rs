@@ -15,7 +15,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 use tillwatch_domain::Cause;
 use tillwatch_domain::retry::RetryPolicy;
-use tillwatch_functions::processor::{Handler, Source};
+use tillwatch_functions::processor::Handler;
 use tillwatch_functions::{
     checks, console, reconciliations, refreshes, rollup, subscriptions, tally, webhook,
 };
@@ -273,11 +273,7 @@ impl Stack {
         Self {
             webhooks,
             replays,
-            processor: Handler {
-                processor: Arc::new(processor),
-                events: Source { name: EVENTS_QUEUE.to_owned(), queue: events },
-                dead_letters: Source { name: DEAD_LETTER_QUEUE.to_owned(), queue: dead_letters },
-            },
+            processor: Handler { processor: Arc::new(processor), events, dead_letters },
             console,
             table,
             subscriptions: keeper,
@@ -354,16 +350,12 @@ impl Stack {
 
     /// Takes one batch of a queue through the processor, as the event source does; how many messages it was.
     pub async fn process_batch(&self, dead_letters: bool) -> Result<usize, QueueError> {
-        let (queue, name) = if dead_letters {
-            (&self.ports.dead_letters, DEAD_LETTER_QUEUE)
-        } else {
-            (&self.ports.events, EVENTS_QUEUE)
-        };
+        let queue = if dead_letters { &self.ports.dead_letters } else { &self.ports.events };
         let batch = queue.receive(BATCH, VISIBILITY).await?;
         if batch.is_empty() {
             return Ok(0);
         }
-        let event = batch_of(&batch, name);
+        let event = batch_of(&batch, queue.name());
         let answer = self.processor.handle(event, Instant::now() + PROCESSOR_TIMEOUT).await;
         done(queue, batch, answer).await
     }
@@ -437,20 +429,20 @@ impl Stack {
 
     /// Takes one job of the queue of checks, as the event source does; how many it was.
     pub async fn check_batch(&self) -> Result<usize, QueueError> {
-        let of = (&self.ports.checks, CHECKS_QUEUE, JOBS_VISIBILITY);
-        job(of, |event| checks::handle(&self.watch, event)).await
+        job(&self.ports.checks, JOBS_VISIBILITY, |event| checks::handle(&self.watch, event)).await
     }
 
     /// The same of the queue of refreshes.
     pub async fn refresh_batch(&self) -> Result<usize, QueueError> {
-        let of = (&self.ports.refreshes, REFRESHES_QUEUE, JOBS_VISIBILITY);
-        job(of, |event| refreshes::handle(&self.refresher, event)).await
+        job(&self.ports.refreshes, JOBS_VISIBILITY, |event| refreshes::handle(&self.refresher, event)).await
     }
 
     /// The same of the queue of reconciliations.
     pub async fn reconcile_batch(&self) -> Result<usize, QueueError> {
-        let of = (&self.ports.reconciliations, RECONCILIATIONS_QUEUE, LISTS_VISIBILITY);
-        job(of, |event| reconciliations::handle(&self.reconciler, event)).await
+        job(&self.ports.reconciliations, LISTS_VISIBILITY, |event| {
+            reconciliations::handle(&self.reconciler, event)
+        })
+        .await
     }
 
     /// Looks at how each connection's webhooks go, as the schedule does; how many events that were.

@@ -26,6 +26,7 @@ pub mod score;
 pub mod silence;
 pub mod span;
 pub mod tally;
+pub mod threshold;
 pub mod token;
 pub mod trouble;
 

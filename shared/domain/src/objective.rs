@@ -16,7 +16,7 @@ pub enum Objective {
     Uptime,
     /// Webhooks that were believed took effect, and did not have to be given up.
     WebhookSuccess,
-    /// Checks are answered within two seconds.
+    /// Checks are answered in time.
     ApiLatency,
     /// Checks do not fail.
     CheckSuccess,
@@ -50,7 +50,9 @@ impl Objective {
                 "Connections of which it is known are not down, unless by the tenant's fault: 99.5 % of the time."
             }
             Self::WebhookSuccess => "Webhooks that were believed take effect: 98 % of them.",
-            Self::ApiLatency => "Providers answer checks within 2 seconds: 95 % of them.",
+            Self::ApiLatency => {
+                "Providers answer checks in time, which is within 2 seconds for most: 95 % of them."
+            }
             Self::CheckSuccess => "Checks do not fail, unless by the tenant's fault: 95 % of them.",
             Self::TokensValid => "Every token is good, all the time.",
         }

@@ -47,6 +47,9 @@ pub struct QueueError {
 /// of one machine.
 #[async_trait]
 pub trait Queue: Send + Sync {
+    /// Its name: what its ARN ends in.
+    fn name(&self) -> &str;
+
     /// Puts one message on the queue. When this returns, the message is durable.
     async fn send(&self, message: Outgoing) -> Result<(), QueueError>;
 
@@ -87,6 +90,10 @@ fn failed<E: std::error::Error>(action: &'static str) -> impl FnOnce(E) -> Queue
 
 #[async_trait]
 impl Queue for Sqs {
+    fn name(&self) -> &str {
+        self.url.rsplit('/').next().unwrap_or_default()
+    }
+
     async fn send(&self, message: Outgoing) -> Result<(), QueueError> {
         let delay = (!message.delay.is_zero()).then(|| seconds(message.delay));
         self.client

@@ -1,8 +1,9 @@
-//! What waits on the queues of events, and for how long.
+//! What waits on the queues, and for how long.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::try_join;
 use jiff::Timestamp;
 use tillwatch_platform::queue::{Gauge, Queue, QueueError};
 use tillwatch_platform::watcher::CloudWatch;
@@ -14,8 +15,8 @@ pub struct Backlog {
     pub events: Arc<dyn Queue>,
     /// The queue of dead letters.
     pub dead_letters: Arc<dyn Queue>,
-    /// Where SQS's own word on the oldest message is found, and the queue's name; none where the queue tells itself.
-    pub watcher: Option<(CloudWatch, String)>,
+    /// Where SQS's own word on the oldest message is found; none where queues tell it themselves.
+    pub watcher: Option<CloudWatch>,
 }
 
 /// What waits.
@@ -30,12 +31,17 @@ pub struct Waiting {
 impl Backlog {
     /// What waits now, with the age of the oldest event where that is known.
     pub async fn waiting(&self, now: Timestamp) -> Result<Waiting, QueueError> {
-        let mut events = self.events.gauge().await?;
-        let dead_letters = self.dead_letters.gauge().await?;
-        if let (None, Some((watcher, queue))) = (events.oldest_age, &self.watcher) {
-            events.oldest_age = watcher.oldest_message_age(queue, now).await;
-        }
+        let (events, dead_letters) = try_join(self.of(&*self.events, now), self.dead_letters.gauge()).await?;
         Ok(Waiting { events, dead_letters })
+    }
+
+    /// How full any queue is, with the age of its oldest message where that is known.
+    pub async fn of(&self, queue: &dyn Queue, now: Timestamp) -> Result<Gauge, QueueError> {
+        let mut gauge = queue.gauge().await?;
+        if let (None, Some(watcher)) = (gauge.oldest_age, &self.watcher) {
+            gauge.oldest_age = watcher.oldest_message_age(queue.name(), now).await;
+        }
+        Ok(gauge)
     }
 
     /// For how long the oldest event has waited; none, if none waits or nobody knows.

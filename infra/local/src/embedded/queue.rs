@@ -66,6 +66,7 @@ pub struct Received {
 #[derive(Clone)]
 pub struct SqliteQueue {
     writer: Arc<Writer<Messages>>,
+    name: &'static str,
     /// Which of the file's queues.
     index: usize,
     /// When its next message is visible, in Unix milliseconds: past, future, or the end of time.
@@ -84,6 +85,7 @@ impl SqliteQueue {
         let writer = Arc::new(writer);
         Ok(std::array::from_fn(|index| Self {
             writer: writer.clone(),
+            name: rules[index].name,
             index,
             visible: visible[index].clone(),
             now: now.clone(),
@@ -148,6 +150,10 @@ impl SqliteQueue {
 
 #[async_trait]
 impl Queue for SqliteQueue {
+    fn name(&self) -> &str {
+        self.name
+    }
+
     async fn send(&self, message: Outgoing) -> Result<(), QueueError> {
         const ACTION: &str = "send a message";
         within(message.delay, MAX_DELAY, ACTION)?;

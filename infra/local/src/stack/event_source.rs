@@ -21,14 +21,15 @@ pub(super) fn batch_of(batch: &[Received], queue: &str) -> SqsEvent {
 
 /// Takes one job of a queue; how many it was.
 pub(super) async fn job<H: Future<Output = SqsBatchResponse>>(
-    (queue, name, visibility): (&Arc<dyn Polled>, &str, Duration),
+    queue: &Arc<dyn Polled>,
+    visibility: Duration,
     handle: impl FnOnce(SqsEvent) -> H,
 ) -> Result<usize, QueueError> {
     let batch = queue.receive(JOBS_BATCH, visibility).await?;
     if batch.is_empty() {
         return Ok(0);
     }
-    let answer = handle(batch_of(&batch, name)).await;
+    let answer = handle(batch_of(&batch, queue.name())).await;
     done(queue, batch, answer).await
 }
 

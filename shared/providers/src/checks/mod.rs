@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use tillwatch_domain::health::Trouble;
+use tillwatch_domain::threshold;
 
 use crate::call::{Call, Response, Words};
 use crate::subscriptions::is_code;
@@ -173,9 +174,9 @@ pub trait Checks: Sync + fmt::Debug {
         1
     }
 
-    /// After how long an answer is late; none: after as long as everyone's.
-    fn late(&self) -> Option<Duration> {
-        None
+    /// After how long an answer is late.
+    fn late(&self) -> Duration {
+        threshold::API
     }
 
     /// Whether each connection's server is its tenant's own, and not the provider's.
@@ -212,6 +213,14 @@ impl Way {
         match self {
             Self::Calls(checks) => checks.seldom(),
             Self::Mail => 1,
+        }
+    }
+
+    /// After how long what is asked is late.
+    pub fn late(self) -> Duration {
+        match self {
+            Self::Calls(checks) => checks.late(),
+            Self::Mail => threshold::EMAIL,
         }
     }
 

@@ -65,8 +65,8 @@ impl Checks for PetPoojaChecks {
         SELDOM
     }
 
-    fn late(&self) -> Option<Duration> {
-        Some(LATE)
+    fn late(&self) -> Duration {
+        LATE
     }
 }
 

@@ -7,7 +7,8 @@ use tillwatch_domain::figures::{
     Deltas, LATENCY_BOUNDS_MS, LATENCY_SUM_MS, RECEIVED, RECONCILED, RETRIES, cause_figure, latency_figure,
     outcome_figure,
 };
-use tillwatch_domain::{Cause, Outcome};
+use tillwatch_domain::span::millis;
+use tillwatch_domain::{Cause, Outcome, threshold};
 use tillwatch_platform::table::Period;
 use utoipa::ToSchema;
 
@@ -79,6 +80,8 @@ pub struct ProcessingTimes {
     pub p50_ms: Option<i64>,
     /// All but one in a hundred took no longer.
     pub p99_ms: Option<i64>,
+    /// How many took longer than five seconds.
+    pub late: i64,
 }
 
 impl ProviderHealth {
@@ -141,8 +144,14 @@ impl ProcessingTimes {
             mean_ms: Some(figures.get(LATENCY_SUM_MS) / count),
             p50_ms: percentile(50),
             p99_ms: percentile(99),
+            late: buckets.iter().skip(in_time()).sum(),
         }
     }
+}
+
+/// How many buckets hold times that are not late.
+fn in_time() -> usize {
+    LATENCY_BOUNDS_MS.partition_point(|bound| *bound <= millis(threshold::PAYMENT))
 }
 
 impl Console {
@@ -217,6 +226,17 @@ mod tests {
         figures.add(LATENCY_SUM_MS, 5_000);
         let times = ProcessingTimes::of(&figures);
         assert_eq!((times.count, times.mean_ms), (100, Some(50)));
-        assert_eq!((times.p50_ms, times.p99_ms), (Some(25), Some(100)));
+        assert_eq!((times.p50_ms, times.p99_ms, times.late), (Some(25), Some(100), 1));
+    }
+
+    #[test]
+    fn what_took_longer_than_a_payment_may_is_late() {
+        assert_eq!(LATENCY_BOUNDS_MS[in_time() - 1], millis(threshold::PAYMENT), "a bucket ends there");
+        let late = |index| {
+            let mut figures = Deltas::default();
+            figures.add(latency_figure(index), 1);
+            ProcessingTimes::of(&figures).late
+        };
+        assert_eq!([in_time() - 1, in_time(), LATENCY_BOUNDS_MS.len()].map(late), [0, 1, 1]);
     }
 }

@@ -4,9 +4,12 @@
 //! of a function tells the same. Ten thousand connections are some ten megabytes, so it is made piece by piece.
 
 use std::fmt::Write as _;
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::{try_join, try_join_all};
+use jiff::Timestamp;
 use tillwatch_domain::Outcome;
 use tillwatch_domain::blame::Blame;
 use tillwatch_domain::figures::{
@@ -16,9 +19,10 @@ use tillwatch_domain::health::{Trouble, Verdict};
 use tillwatch_domain::objective::{Objective, Window};
 use tillwatch_domain::score::Reason;
 use tillwatch_domain::token::Standing as TokenState;
+use tillwatch_platform::queue::{Gauge, QueueError};
 use tillwatch_platform::table::Period;
 
-use super::{Console, Pending, Problem};
+use super::{Console, Problem};
 use crate::tally::Objectives;
 use crate::watch::{Row, Survey};
 
@@ -308,7 +312,7 @@ impl Console {
         beside(&mut rest, &survey, now.as_millisecond());
         self.webhooks(&mut rest, now.as_millisecond()).await?;
         kept(&mut rest, &objectives);
-        queue(&mut rest, &self.pending().await?);
+        self.queues(&mut rest, now).await?;
         head(
             &mut rest,
             "tillwatch_survey_timestamp_seconds",
@@ -328,6 +332,42 @@ impl Console {
         head(&mut rest, "tillwatch_build_info", "The version that runs.", "gauge");
         series(&mut rest, "tillwatch_build_info", [("version", env!("CARGO_PKG_VERSION"))], ONE);
         Ok(Exposition { survey, rest: Some(rest), family: 0, row: 0 })
+    }
+
+    /// How full the queues are.
+    async fn queues(&self, text: &mut String, now: Timestamp) -> Result<(), Problem> {
+        let jobs = [
+            ("checks", &self.watch.roster.agenda),
+            ("refreshes", &self.tokens.agenda),
+            ("reconciliations", &self.reconciled.agenda),
+        ];
+        let (waiting, jobs) =
+            try_join(
+                self.backlog.waiting(now),
+                try_join_all(jobs.map(|(name, agenda)| async move {
+                    Ok((name, self.backlog.of(&*agenda.jobs, now).await?))
+                })),
+            )
+            .await
+            .map_err(|error: QueueError| Problem::ours(&error))?;
+        let events = ("events", waiting.events);
+        let all: Vec<(&str, Gauge)> = iter::once(events).chain(jobs).collect();
+        let name = "tillwatch_queue_messages";
+        head(text, name, "Messages on the queue, those in flight included.", "gauge");
+        for (queue, gauge) in &all {
+            let count = gauge.waiting + gauge.delayed + gauge.in_flight;
+            series(text, name, [("queue", *queue)], whole(count));
+        }
+        let name = "tillwatch_queue_oldest_age_seconds";
+        head(text, name, "How long the oldest message has waited.", "gauge");
+        for (queue, gauge) in &all {
+            let age = gauge.oldest_age.map_or(0, |age| age.as_secs());
+            series(text, name, [("queue", *queue)], whole(age));
+        }
+        let name = "tillwatch_dead_letters";
+        head(text, name, "Messages given up by the queue and not parked yet.", "gauge");
+        series(text, name, [], whole(waiting.dead_letters.waiting + waiting.dead_letters.in_flight));
+        Ok(())
     }
 
     /// How webhooks went since the UTC day began.
@@ -510,19 +550,6 @@ fn kept(text: &mut String, objectives: &Objectives) {
             all.over(provider, objective, window).burn_rate(objective).map(|rate| rate * 1_000)
         },
     );
-}
-
-fn queue(text: &mut String, pending: &Pending) {
-    let queue = [("queue", "events")];
-    let name = "tillwatch_queue_messages";
-    head(text, name, "Messages on the queue, those in flight included.", "gauge");
-    series(text, name, queue, whole(pending.count + pending.in_flight));
-    let name = "tillwatch_queue_oldest_age_seconds";
-    head(text, name, "How long the oldest message has waited.", "gauge");
-    series(text, name, queue, whole(pending.oldest_age_seconds.unwrap_or(0)));
-    let name = "tillwatch_dead_letters";
-    head(text, name, "Messages given up by the queue and not parked yet.", "gauge");
-    series(text, name, [], whole(pending.dead_letters));
 }
 
 #[cfg(test)]

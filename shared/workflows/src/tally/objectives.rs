@@ -10,11 +10,12 @@ use tillwatch_domain::figures::{Deltas, outcome_figure};
 use tillwatch_domain::health::{Finding, Trouble, Verdict};
 use tillwatch_domain::objective::{Objective, Ratio, Window};
 use tillwatch_domain::span::{HOUR_MS, millis};
+use tillwatch_domain::threshold;
 use tillwatch_domain::token::Standing as TokenState;
 use tillwatch_platform::table::Period;
+use tillwatch_providers::checks::{self, Way};
 
 use super::{Standing, Tallies, TallyError};
-use crate::watch::probe::LATE;
 use crate::watch::{Row, Survey};
 
 /// How well each provider's objectives were kept.
@@ -125,7 +126,8 @@ impl Objectives {
             let judged = found.filter(|found| *found != Finding::Failed || !is_tenants);
             count(Objective::CheckSuccess, judged.map(|found| found != Finding::Failed));
             let answered = found.is_some_and(|found| found != Finding::Failed);
-            let is_in_time = |took_ms: u32| Duration::from_millis(took_ms.into()) <= LATE;
+            let late = checks::of(&row.provider).map_or(threshold::API, Way::late);
+            let is_in_time = |took_ms: u32| Duration::from_millis(took_ms.into()) <= late;
             count(Objective::ApiLatency, row.took_ms.filter(|_| answered).map(is_in_time));
             count(Objective::TokensValid, is_token_good(row, standing));
         }

@@ -8,12 +8,13 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use tillwatch_domain::certificate::Validity;
 use tillwatch_domain::health::{Check, Health, Trouble, Turn, Verdict};
+use tillwatch_domain::threshold;
 use tillwatch_platform::entropy;
 use tillwatch_platform::outbound::{Answer, Ask, OutboundError};
 use tillwatch_providers::checks::by_status;
 
 use super::check::{CUT_OFF, SOON, UNCHECKED, is_far, regular};
-use super::probe::{LATE, is_silence, trouble};
+use super::probe::{is_silence, trouble};
 use super::synthetic::Synthetic;
 use super::{Checked, Watch, WatchError};
 use crate::agenda::{Why, millis};
@@ -111,7 +112,7 @@ fn judged(answer: &Result<Answer, OutboundError>, word: &str, took: Duration, no
     let trouble = match by_status(answer.status) {
         None if answer.body != word.as_bytes() => Some(Trouble::Unreadable),
         None if ends_soon.is_some() => Some(Trouble::CertificateEndsSoon),
-        None => (took > LATE).then_some(Trouble::Slow),
+        None => (took > threshold::API).then_some(Trouble::Slow),
         // It is no token that is refused.
         Some(Trouble::TokenRefused | Trouble::ScopeMissing | Trouble::AccountGone) => Some(Trouble::Refused),
         Some(trouble) => Some(trouble),

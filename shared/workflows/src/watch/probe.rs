@@ -7,14 +7,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tillwatch_domain::health::{Check, Finding, Trouble};
 use tillwatch_domain::quota::Quota;
+use tillwatch_domain::threshold;
 use tillwatch_platform::clock::Clock;
 use tillwatch_platform::outbound::OutboundError;
 use tillwatch_providers::call::{Call, Response};
 use tillwatch_providers::checks::{Checks, Judged, Subject, TokenFacts, Way};
 use tillwatch_providers::smtp::{self, MailServer};
-
-/// An answer that takes longer is late (E7: 2 s for an API).
-pub(crate) const LATE: Duration = Duration::from_secs(2);
 
 /// What to do where the provider refuses our application.
 const OUR_APPLICATION: &str = "the provider refuses our application, and says nothing of this connection: correct its id and \
@@ -196,7 +194,7 @@ async fn called(caller: &impl Caller, checks: &dyn Checks, of: &Subject<'_>, clo
         }
         let is_of_ours = answer.as_ref().is_ok_and(|judged| judged.is_of_our_application);
         let advice = is_of_ours.then_some(OUR_APPLICATION);
-        let late = checks.late().unwrap_or(LATE);
+        let late = checks.late();
         probed.take(Asked { endpoint: call.endpoint, took, late, status, answer, advice });
     }
     probed.is_cut_off = unanswered > 0 && unanswered == calls.len();
@@ -222,7 +220,14 @@ async fn signed_in(caller: &impl Caller, of: &Subject<'_>, clock: &dyn Clock) ->
     let took = since(began, clock);
     probed.is_cut_off = answer.as_ref().is_err_and(is_silence);
     let advice = answer.as_ref().ok().and_then(smtp::advice);
-    probed.take(Asked { endpoint: smtp::ENDPOINT, took, late: LATE, status: None, answer, advice });
+    probed.take(Asked {
+        endpoint: smtp::ENDPOINT,
+        took,
+        late: threshold::EMAIL,
+        status: None,
+        answer,
+        advice,
+    });
     probed
 }
 
@@ -399,7 +404,8 @@ mod tests {
         let good = found(Ok((235, "")), 150).await;
         assert_eq!((good.check.finding, good.check.took_ms, good.endpoint), (Finding::Good, 150, None));
         assert_eq!((good.calls.len(), good.calls[0].endpoint.as_str()), (1, "SMTP AUTH"));
-        assert_eq!(found(Ok((235, "")), 2_001).await.check.trouble, Some(Trouble::Slow));
+        assert_eq!(found(Ok((235, "")), 3_000).await.check.trouble, None);
+        assert_eq!(found(Ok((235, "")), 3_001).await.check.trouble, Some(Trouble::Slow));
         let refused = found(Ok((535, "535.5.7.8")), 10).await;
         assert_eq!(refused.check.trouble, Some(Trouble::TokenRefused));
         assert_eq!((refused.code.as_deref(), refused.endpoint), (Some("535.5.7.8"), Some("SMTP AUTH")));
