@@ -1,10 +1,15 @@
 //! The event queue: a port, and SQS behind it. On one machine a durable queue with the same semantics stands here.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_sqs::error::DisplayErrorContext;
-use aws_sdk_sqs::types::QueueAttributeName;
+use aws_sdk_sqs::types::{
+    MessageSystemAttributeNameForSends, MessageSystemAttributeValue, QueueAttributeName,
+};
+
+use crate::config::optional;
 
 /// The most text that one message may hold, in bytes.
 pub const MAX_MESSAGE: usize = 1_048_576;
@@ -80,6 +85,20 @@ impl Sqs {
     }
 }
 
+/// What ties a message to the trace of the invocation that sends it, for whoever receives it; none, unless that is recorded.
+fn trace() -> Option<HashMap<MessageSystemAttributeNameForSends, MessageSystemAttributeValue>> {
+    // The runtime sets it at the beginning of each invocation.
+    let header = recorded(optional("_X_AMZN_TRACE_ID")?)?;
+    let value =
+        MessageSystemAttributeValue::builder().data_type("String").string_value(header).build().ok()?;
+    Some(HashMap::from([(MessageSystemAttributeNameForSends::AwsTraceHeader, value)]))
+}
+
+/// A trace's header, if X-Ray records that trace.
+fn recorded(header: String) -> Option<String> {
+    header.split(';').any(|field| field.trim() == "Sampled=1").then_some(header)
+}
+
 fn seconds(delay: Duration) -> i32 {
     i32::try_from(delay.as_millis().div_ceil(1_000)).unwrap_or(i32::MAX)
 }
@@ -102,6 +121,7 @@ impl Queue for Sqs {
             .message_body(message.body)
             .message_group_id(message.group)
             .set_delay_seconds(delay)
+            .set_message_system_attributes(trace())
             .send()
             .await
             .map(|_| ())
@@ -139,5 +159,22 @@ impl Queue for Sqs {
             delayed: count(QueueAttributeName::ApproximateNumberOfMessagesDelayed),
             oldest_age: None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_tied_to_its_trace_only_where_that_is_recorded() {
+        let header = |sampled: &str| {
+            format!("Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8{sampled}")
+        };
+        assert_eq!(recorded(header(";Sampled=1")), Some(header(";Sampled=1")));
+        assert_eq!(recorded(header(";Sampled=1;Lineage=a:1")), Some(header(";Sampled=1;Lineage=a:1")));
+        for sampled in [";Sampled=0", ";Sampled=?", ""] {
+            assert_eq!(recorded(header(sampled)), None);
+        }
     }
 }
