@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use tillwatch_tests::mail::{MailManner, MailServer, ROOT};
-use tillwatch_tests::world::World;
+use tillwatch_tests::world::{TOKEN, World};
 
 const INTERVAL: Duration = Duration::from_mins(5);
 const PASSWORD: &str = "hunter2-of-the-harbour";
@@ -100,6 +100,35 @@ async fn a_password_that_is_refused_is_the_tenants_and_a_new_one_mends_it() {
         let is_there = bytes.windows(PASSWORD.len()).any(|window| window == PASSWORD.as_bytes());
         assert!(!is_there, "{}", path.display());
     }
+}
+
+#[tokio::test]
+async fn a_password_that_somebody_renews_by_hand_is_told_of_as_tokens_are() {
+    let (world, server) = world().await;
+    let mut ending = said(&server);
+    ending["token_expires_at"] = "2026-11-25T12:00:00Z".into();
+    configure(&world, ending).await;
+    let token = world.get("/connections/mail/token").await;
+    assert_eq!(
+        (&token["state"], &token["expires_at"], &token["needs_a_person"], &token["next_at"]),
+        (&"static".into(), &"2026-11-25T12:00:00Z".into(), &false.into(), &Value::Null),
+        "{token}"
+    );
+    world.watch_for(Duration::from_mins(1)).await;
+    server.take("another");
+    world.watch_for(INTERVAL * 2).await;
+    let page = world.get("/tokens?provider=smtp").await;
+    let token = &page["tokens"][0];
+    assert_eq!(
+        (&page["total"], &token["connection"], &token["needs_a_person"], &token["failure"], &token["code"]),
+        (&1.into(), &"mail".into(), &true.into(), &"refused".into(), &"535.5.7.8".into()),
+        "{page}"
+    );
+    assert!(token["advice"].is_string() && token["tried_at"].is_string(), "{page}");
+    // There is nothing that could be refreshed.
+    let (status, _) =
+        world.ask_with("POST", "/tokens/refresh", Some(TOKEN), Some(&json!({"provider": "smtp"}))).await;
+    assert_eq!(status, 404);
 }
 
 #[tokio::test]

@@ -199,7 +199,7 @@ fn table(tokens: &[Value]) -> Result<(), Error> {
         if let Some(advice) = token["advice"].as_str() {
             output::line(format_args!("  {}", printable(advice)))?;
         }
-        if token["needs_a_person"] == true {
+        if token["needs_a_person"] == true && token["state"] != "static" {
             let id = printable(token["connection"].as_str().unwrap_or_default());
             output::line(format_args!("  somebody must sign in anew: tillwatch tokens connect {id}"))?;
         }

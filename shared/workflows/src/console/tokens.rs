@@ -1,15 +1,23 @@
 //! Tokens of connections: how they stand, and having them refreshed.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use tillwatch_domain::Connection;
+use tillwatch_domain::health::{Trouble, Verdict};
 use tillwatch_domain::token::Failure;
 use tillwatch_platform::watched::{Kept, NEVER_MS};
 use tillwatch_providers::{ALL, tokens};
 use utoipa::ToSchema;
 
 use super::operators::Who;
+use super::watch::OLDEST;
 use super::{ApiAnswer, ApiRequest, Console, Problem, Query, body, clipped, json, known, only, rfc3339};
 use crate::tokens::{TokenStanding, TokensError};
+use crate::watch::Row;
+
+/// The state of a token that nobody refreshes.
+const BY_HAND: &str = "static";
 
 /// How a connection's token stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -37,7 +45,7 @@ pub struct TokenView {
     pub next_at: Option<String>,
     /// What failed last, since the last success: `refused`, `ours`, `unavailable`, `lost`, `not_made`.
     pub failure: Option<&'static str>,
-    /// How often on end.
+    /// How often on end; of one that nobody refreshes, how many of the remembered checks failed.
     pub failures: u32,
     /// When it was tried last.
     pub tried_at: Option<String>,
@@ -124,11 +132,16 @@ impl Console {
                 query.only(&[])?;
                 let connection = self.connection(who, id).await?;
                 let kept = self.tokens.agenda.watched.get::<TokenStanding>(&connection.id).await?;
+                let mut view = kept.as_ref().map(TokenView::of);
+                if view.as_ref().is_none_or(TokenView::is_by_hand) {
+                    let survey = self.watch.roster.surveyed(OLDEST).await?;
+                    view = TokenView::told(view, survey.rows.iter().find(|row| row.id == connection.id));
+                }
                 let none = || {
                     let detail = format!("Nothing is known of a token of `{}`.", clipped(id));
                     Problem::not_found(detail)
                 };
-                Ok(json(200, &TokenView::of(&kept.ok_or_else(none)?)))
+                Ok(json(200, &view.ok_or_else(none)?))
             }
             _ => Err(Problem::not_found("No such path.")),
         }
@@ -137,16 +150,27 @@ impl Console {
     async fn token_page(&self, who: &Who, query: &Query) -> Result<TokenPage, Problem> {
         query.only(&["provider", "business", "state", "limit"])?;
         let limit = usize::try_from(query.number("limit", 100, 10_000)?).unwrap_or(100);
-        let provider = query.get("provider").map(refreshed).transpose()?;
+        let provider = query.get("provider").map(|name| Ok::<_, Problem>(known(name)?.name())).transpose()?;
         let is_asked = |view: &TokenView| {
             who.may_see(&view.business)
                 && provider.is_none_or(|provider| view.provider == provider)
                 && query.get("business").is_none_or(|business| view.business == business)
                 && query.get("state").is_none_or(|state| view.state == state)
         };
-        let mut tokens: Vec<TokenView> =
-            self.tokens.agenda.watched.all::<TokenStanding>().await?.iter().map(TokenView::of).collect();
-        tokens.retain(is_asked);
+        let survey = self.watch.roster.surveyed(OLDEST).await?;
+        let standings = self.tokens.agenda.watched.all::<TokenStanding>().await?;
+        let mut views: BTreeMap<&str, TokenView> =
+            standings.iter().map(|kept| (kept.id.as_str(), TokenView::of(kept))).collect();
+        for row in &survey.rows {
+            let view = views.remove(row.id.as_str());
+            let view = if view.as_ref().is_none_or(TokenView::is_by_hand) {
+                TokenView::told(view, Some(row))
+            } else {
+                view
+            };
+            views.extend(view.map(|view| (row.id.as_str(), view)));
+        }
+        let mut tokens: Vec<TokenView> = views.into_values().filter(is_asked).collect();
         tokens.sort_by(|one, other| {
             let place = |view: &TokenView| {
                 (std::cmp::Reverse(view.needs_a_person), view.state != "failing", view.expires_at.is_none())
@@ -205,6 +229,49 @@ fn refreshed(name: &str) -> Result<&'static str, Problem> {
 }
 
 impl TokenView {
+    /// Whether nobody refreshes it.
+    fn is_by_hand(&self) -> bool {
+        self.state == BY_HAND
+    }
+
+    /// One that nobody refreshes, with what checks of its connection tell; none, where nothing is known of any.
+    fn told(kept: Option<Self>, row: Option<&Row>) -> Option<Self> {
+        let Some(row) = row else { return kept };
+        let is_refused = row.trouble == Some(Trouble::TokenRefused);
+        let is_known = row.token_ends_ms.is_some() || is_refused || row.verdict == Verdict::Up;
+        let mut view = kept.or_else(|| is_known.then(|| Self::by_hand(row)))?;
+        view.expires_at = view.expires_at.or_else(|| row.token_ends_ms.map(rfc3339));
+        if is_refused {
+            view.needs_a_person = true;
+            view.failure = Some(Failure::Refused.name());
+            view.failures = row.failed;
+            view.tried_at = row.checked_ms.map(rfc3339);
+            view.code.clone_from(&row.code);
+            view.advice = Some(Trouble::TokenRefused.remedy().to_owned());
+        }
+        Some(view)
+    }
+
+    fn by_hand(row: &Row) -> Self {
+        Self {
+            connection: row.id.clone(),
+            provider: row.provider.clone(),
+            business: row.business.clone(),
+            location: row.location.clone(),
+            state: BY_HAND,
+            needs_a_person: false,
+            expires_at: None,
+            refresh_expires_at: None,
+            refreshed_at: None,
+            next_at: None,
+            failure: None,
+            failures: 0,
+            tried_at: None,
+            code: None,
+            advice: None,
+        }
+    }
+
     fn of(kept: &Kept<TokenStanding>) -> Self {
         let Kept { id, provider, document, due_ms, .. } = kept;
         Self {
@@ -212,7 +279,7 @@ impl TokenView {
             provider: provider.clone(),
             business: document.business.clone(),
             location: document.location.clone(),
-            state: if document.refreshed_here { document.standing.name() } else { "static" },
+            state: if document.refreshed_here { document.standing.name() } else { BY_HAND },
             needs_a_person: document.refreshed_here && document.standing.needs_a_person(),
             expires_at: document.expires_ms.map(rfc3339),
             refresh_expires_at: document.refresh_expires_ms.map(rfc3339),
