@@ -10,5 +10,6 @@ mod wire {
     mod faults;
     mod samples;
     mod table;
+    mod watch;
     mod webhooks;
 }

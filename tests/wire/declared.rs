@@ -112,7 +112,7 @@ async fn a_purchase_of_zettles_goes_through_every_function() {
 async fn of_keys_that_are_rotated_at_once_by_several_functions_none_is_lost() {
     let deployment = Deployment::ready().await;
     let rotate = async |key: &str| {
-        let answer = deployment.order("/providers/square/rotate-secret", &json!({"key": key})).await;
+        let answer = deployment.order("POST", "/providers/square/rotate-secret", &json!({"key": key})).await;
         assert_eq!(answer.status, 200, "{key}: {}", answer.body);
     };
     let keys = ["the first of the new keys", "the second of the new keys", "the third of the new keys"];

@@ -192,7 +192,12 @@ impl Deployment {
 
     /// Receives this many messages, as one batch for the processor.
     pub(crate) async fn receive(&self, count: usize) -> Value {
-        let queue = self.variable("Processor", "TILLWATCH_QUEUE_URL");
+        self.receive_of("TILLWATCH_QUEUE_URL", count).await
+    }
+
+    /// The same of the queue that a variable of the console names.
+    pub(crate) async fn receive_of(&self, variable: &str, count: usize) -> Value {
+        let queue = self.variable("Console", variable);
         let (started, mut records) = (Instant::now(), Vec::new());
         while records.len() < count {
             assert!(started.elapsed() < PATIENCE, "{count} messages come, and not only {}", records.len());
@@ -322,9 +327,16 @@ impl Deployment {
         Answer::of(&self.console.invoke(&question("GET", path)).await)
     }
 
+    /// Lets functions that are started from now on call what is near.
+    pub(crate) fn let_near(&mut self) {
+        for variables in self.environments.values_mut() {
+            variables.insert("TILLWATCH_ALLOW_PRIVATE".to_owned(), "true".to_owned());
+        }
+    }
+
     /// Asks another instance of the console to do something.
-    pub(crate) async fn order(&self, path: &str, body: &Value) -> Answer {
-        let mut event = question("POST", path);
+    pub(crate) async fn order(&self, method: &str, path: &str, body: &Value) -> Answer {
+        let mut event = question(method, path);
         event["headers"]["content-type"] = json!("application/json");
         event["body"] = json!(body.to_string());
         let variables = &self.environments["Console"];
