@@ -46,6 +46,6 @@ impl Backlog {
 
     /// For how long the oldest event has waited; none, if none waits or nobody knows.
     pub async fn oldest_age(&self, now: Timestamp) -> Result<Option<Duration>, QueueError> {
-        Ok(self.waiting(now).await?.events.oldest_age)
+        Ok(self.of(&*self.events, now).await?.oldest_age)
     }
 }
