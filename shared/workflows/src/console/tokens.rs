@@ -20,7 +20,7 @@ use crate::watch::Row;
 const BY_HAND: &str = "static";
 
 /// How a connection's token stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct TokenView {
     /// The connection.
     pub connection: String,
@@ -162,12 +162,7 @@ impl Console {
         let mut views: BTreeMap<&str, TokenView> =
             standings.iter().map(|kept| (kept.id.as_str(), TokenView::of(kept))).collect();
         for row in &survey.rows {
-            let view = views.remove(row.id.as_str());
-            let view = if view.as_ref().is_none_or(TokenView::is_by_hand) {
-                TokenView::told(view, Some(row))
-            } else {
-                view
-            };
+            let view = TokenView::told(views.remove(row.id.as_str()), Some(row));
             views.extend(view.map(|view| (row.id.as_str(), view)));
         }
         let mut tokens: Vec<TokenView> = views.into_values().filter(is_asked).collect();
@@ -234,9 +229,9 @@ impl TokenView {
         self.state == BY_HAND
     }
 
-    /// One that nobody refreshes, with what checks of its connection tell; none, where nothing is known of any.
+    /// What there is, with what checks of its connection tell if nobody refreshes it; none, where nothing is known of any.
     fn told(kept: Option<Self>, row: Option<&Row>) -> Option<Self> {
-        let Some(row) = row else { return kept };
+        let Some(row) = row.filter(|_| kept.as_ref().is_none_or(Self::is_by_hand)) else { return kept };
         let is_refused = row.trouble == Some(Trouble::TokenRefused);
         let is_known = row.token_ends_ms.is_some() || is_refused || row.verdict == Verdict::Up;
         let mut view = kept.or_else(|| is_known.then(|| Self::by_hand(row)))?;
@@ -259,16 +254,7 @@ impl TokenView {
             business: row.business.clone(),
             location: row.location.clone(),
             state: BY_HAND,
-            needs_a_person: false,
-            expires_at: None,
-            refresh_expires_at: None,
-            refreshed_at: None,
-            next_at: None,
-            failure: None,
-            failures: 0,
-            tried_at: None,
-            code: None,
-            advice: None,
+            ..Self::default()
         }
     }
 

@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tillwatch_domain::health::{Check, Finding, Trouble};
 use tillwatch_domain::quota::Quota;
-use tillwatch_domain::threshold;
 use tillwatch_platform::clock::Clock;
 use tillwatch_platform::outbound::OutboundError;
 use tillwatch_providers::call::{Call, Response};
@@ -223,7 +222,7 @@ async fn signed_in(caller: &impl Caller, of: &Subject<'_>, clock: &dyn Clock) ->
     probed.take(Asked {
         endpoint: smtp::ENDPOINT,
         took,
-        late: threshold::EMAIL,
+        late: Way::Mail.late(),
         status: None,
         answer,
         advice,
